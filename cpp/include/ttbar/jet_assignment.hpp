@@ -1,0 +1,69 @@
+/// @file
+/// Assignment of four jets to the partons of a top pair, by scoring permutations with a forest.
+#pragma once
+
+#include "forest.hpp"
+#include "selection.hpp"
+
+#include <ROOT/RVec.hxx>
+
+#include <array>
+#include <cstddef>
+
+namespace ttbar {
+
+/// Which jet is what: a, b from the W, c the b of the hadronic top, d the b of the leptonic top. a and b are
+/// physically exchangeable, but the model is trained with a > b.
+using Permutation = std::array<int, 4>;
+
+/// The orderings of four jets with a > b, in lexicographic order.
+inline constexpr std::array<Permutation, 12> permutations{{{1, 0, 2, 3},
+                                                           {1, 0, 3, 2},
+                                                           {2, 0, 1, 3},
+                                                           {2, 0, 3, 1},
+                                                           {2, 1, 0, 3},
+                                                           {2, 1, 3, 0},
+                                                           {3, 0, 1, 2},
+                                                           {3, 0, 2, 1},
+                                                           {3, 1, 0, 2},
+                                                           {3, 1, 2, 0},
+                                                           {3, 2, 0, 1},
+                                                           {3, 2, 1, 0}}};
+
+/// Names of the features of a permutation, in the order of the model's columns.
+inline constexpr std::array<const char*, 19> feature_names{
+    "deltaR_lepton_b_lep", "deltaR_W1_W2",    "deltaR_W1_b_had",    "deltaR_W2_b_had",   "deltaPhi_lepton_b_lep",
+    "deltaPhi_W1_W2",      "deltaPhi_W1_b_had", "deltaPhi_W2_b_had", "mass_lepton_b_lep", "mass_W1_W2",
+    "mass_W1_W2_b_had",    "pt_W1",           "pt_W2",              "pt_b_had",          "pt_b_lep",
+    "mass_W1",             "mass_W2",         "mass_b_had",         "mass_b_lep"};
+
+/// The features of all permutations, row after row.
+using PermutationFeatures = std::array<float, permutations.size() * feature_names.size()>;
+
+/// Features of the permutations of the first four selected jets, computed in double precision and rounded once.
+/// Angular differences are plain differences, phi is not wrapped; the masses of several objects are sums of
+/// their masses.
+/// @param pt,eta,phi,mass stored kinematics of the jets, pt and mass in GeV
+/// @param selected        indices of the selected jets, at least four
+/// @param lepton          the selected lepton
+/// @return features, one row for each of ttbar::permutations
+PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
+                                         const ROOT::RVecF& mass, const ROOT::RVecI& selected,
+                                         const Lepton& lepton);
+
+/// The permutation with the highest probability, the first of equal ones. The last answers of each thread are kept, so
+/// that the universes of an event whose four jets are the same cost one evaluation.
+/// @param forest   model with feature_names.size() features
+/// @param features rows as from permutation_features
+/// @return index into ttbar::permutations
+int best_permutation(const Forest& forest, const PermutationFeatures& features);
+
+/// The azimuthal difference of the two jets of the W, not wrapped: between 0 and a little over 2 pi.
+/// The histograms call it `deltaR`.
+/// @param phi         stored azimuths of the jets
+/// @param selected    indices of the selected jets, at least four
+/// @param permutation index into ttbar::permutations
+/// @return difference in radians
+double w_jets_delta_phi(const ROOT::RVecF& phi, const ROOT::RVecI& selected, int permutation);
+
+} // namespace ttbar

@@ -1,0 +1,18 @@
+/// @file
+/// Variations of the event weight.
+#pragma once
+
+#include <ROOT/RVec.hxx>
+
+namespace ttbar {
+
+/// Weights of a b-tagging uncertainty that grows with the transverse momentum of one jet, for each of the leading
+/// selected jets in turn: first up, then down.
+/// @param pt       stored transverse momenta in GeV
+/// @param selected indices of the selected jets, at least n_jets of them
+/// @param n_jets   number of leading jets
+/// @param slope    relative change of the weight per GeV
+/// @return 2 n_jets factors 1 + slope pt, 1 - slope pt of jet 0, of jet 1, and so on; not clipped at zero
+ROOT::RVecD btag_weights(const ROOT::RVecF& pt, const ROOT::RVecI& selected, int n_jets, double slope);
+
+} // namespace ttbar

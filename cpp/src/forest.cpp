@@ -1,0 +1,1 @@
+#include "ttbar/forest.hpp"

@@ -1,0 +1,90 @@
+#include "ttbar/jet_assignment.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ttbar {
+
+namespace {
+
+/// What a forest answered lately. Two entries serve the three universes of an event, of which at least two mostly agree.
+struct Memo {
+    struct Entry {
+        std::uint64_t forest = 0;
+        PermutationFeatures features{};
+        int best = 0;
+    };
+    std::array<Entry, 2> entries;
+    std::size_t oldest = 0;
+};
+
+int find_best(const Forest& forest, const PermutationFeatures& features) {
+    std::array<float, permutations.size()> scores;
+    forest.probabilities(features.data(), permutations.size(), scores.data());
+    return static_cast<int>(std::max_element(scores.begin(), scores.end()) - scores.begin());
+}
+
+} // namespace
+
+PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
+                                         const ROOT::RVecF& mass, const ROOT::RVecI& selected,
+                                         const Lepton& lepton) {
+    struct Jet {
+        double eta, phi, mass;
+        float pt;
+    };
+    std::array<Jet, 4> jets;
+    for (std::size_t i = 0; i < jets.size(); ++i)
+        jets[i] = {eta[selected[i]], phi[selected[i]], mass[selected[i]], pt[selected[i]]};
+
+    const auto delta_phi = [](const auto& p, const auto& q) {
+        return std::abs(static_cast<double>(p.phi) - static_cast<double>(q.phi));
+    };
+    const auto delta_r = [&](const auto& p, const auto& q) {
+        const double delta_eta = static_cast<double>(p.eta) - static_cast<double>(q.eta);
+        const double dphi = delta_phi(p, q);
+        return std::sqrt(delta_eta * delta_eta + dphi * dphi);
+    };
+
+    PermutationFeatures features;
+    auto next = features.begin();
+    const auto add = [&](double value) { *next++ = static_cast<float>(value); };
+    for (const auto& permutation : permutations) {
+        const Jet &a = jets[permutation[0]], &b = jets[permutation[1]], &c = jets[permutation[2]],
+                  &d = jets[permutation[3]];
+        add(delta_r(lepton, d));
+        add(delta_r(a, b));
+        add(delta_r(a, c));
+        add(delta_r(b, c));
+        add(delta_phi(lepton, d));
+        add(delta_phi(a, b));
+        add(delta_phi(a, c));
+        add(delta_phi(b, c));
+        add(lepton.mass + d.mass);
+        add(a.mass + b.mass);
+        add(a.mass + b.mass + c.mass);
+        for (const int jet : permutation)
+            add(jets[jet].pt);
+        for (const int jet : permutation)
+            add(jets[jet].mass);
+    }
+    return features;
+}
+
+int best_permutation(const Forest& forest, const PermutationFeatures& features) {
+    static thread_local Memo memo;
+    for (const auto& entry : memo.entries)
+        if (entry.forest == forest.id() && entry.features == features)
+            return entry.best;
+    auto& entry = memo.entries[memo.oldest];
+    memo.oldest = (memo.oldest + 1) % memo.entries.size();
+    entry = {forest.id(), features, find_best(forest, features)};
+    return entry.best;
+}
+
+double w_jets_delta_phi(const ROOT::RVecF& phi, const ROOT::RVecI& selected, int permutation) {
+    const auto& [a, b, c, d] = permutations[permutation];
+    return std::abs(static_cast<double>(phi[selected[a]]) - static_cast<double>(phi[selected[b]]));
+}
+
+} // namespace ttbar

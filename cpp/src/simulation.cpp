@@ -1,0 +1,1 @@
+#include "ttbar/simulation.hpp"
