@@ -1,0 +1,60 @@
+"""Bring ROOT and the C++ library together in this process."""
+
+import functools
+import importlib.resources
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+HEADERS = ("jet_assignment.hpp", "jet_energy.hpp", "models.hpp", "observables.hpp", "selection.hpp", "weights.hpp")
+
+
+def resource(*parts: str) -> Path:
+    """Path of a file or folder that is installed with the package.
+
+    Parameters
+    ----------
+    *parts
+        Path below the package's folder.
+
+    Returns
+    -------
+    pathlib.Path
+        Absolute path.
+    """
+    return Path(str(importlib.resources.files(__package__).joinpath(*parts)))
+
+
+@functools.cache
+def load_root() -> Any:
+    """Import ROOT, load `libttbar` and declare its headers to the interpreter.
+
+    The interpreter's optimisation is set here, which only works before ROOT is imported for the first time.
+
+    Returns
+    -------
+    module
+        ROOT, with the helpers in `ROOT.ttbar`.
+
+    Raises
+    ------
+    ImportError
+        If there is no ROOT, or the library or its headers cannot be loaded.
+    """
+    if "ROOT" not in sys.modules:
+        os.environ.setdefault("EXTRA_CLING_ARGS", "-O2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        import ROOT
+
+    ROOT.gROOT.SetBatch(True)
+    ROOT.PyConfig.IgnoreCommandLineOptions = True
+    library = resource("lib", "libttbar.so")
+    if ROOT.gSystem.Load(str(library)) < 0:
+        raise ImportError(f"{library} cannot be loaded: build and install the package again")
+    ROOT.gInterpreter.AddIncludePath(str(resource("include")))
+    if not ROOT.gInterpreter.Declare("".join(f'#include "ttbar/{header}"\n' for header in HEADERS)):
+        raise ImportError(f"the headers in {resource('include')} do not compile: install the package again")
+    return ROOT
