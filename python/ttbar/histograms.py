@@ -1,7 +1,6 @@
 """Histograms: what a unit of work hands over, and the ROOT file that holds the final ones."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import uproot
 
 from ttbar import definition
+from ttbar.results import written_whole
 
 Histograms = dict[tuple[str, str], hist.Hist]
 """Histograms of one sample by region and variation."""
@@ -34,9 +34,7 @@ def from_root(histogram: Any, region: str) -> hist.Hist:
         hist.axis.Regular(
             *definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label
         ),
-        hist.axis.Regular(
-            *definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL, flow=False
-        ),
+        hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL, flow=False),
         storage=hist.storage.Weight(),
     )
     n_x, n_y = histogram.GetNbinsX(), histogram.GetNbinsY()
@@ -51,28 +49,6 @@ def from_root(histogram: Any, region: str) -> hist.Hist:
 def name_of(region: str, process: str, variation: str) -> str:
     """Name of a histogram in the file: `{region}_{process}[_{variation}]`."""
     return "_".join(part for part in (region, process, variation) if part != definition.NOMINAL)
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a file beside the one to write, which takes its place when all went well.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file to write.
-
-    Yields
-    ------
-    pathlib.Path
-        Where to write it.
-    """
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        yield beside
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write(path: Path, histograms: Mapping[str, hist.Hist]) -> None:

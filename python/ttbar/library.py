@@ -14,6 +14,7 @@ HEADERS = (
     "jet_energy.hpp",
     "models.hpp",
     "observables.hpp",
+    "reading.hpp",
     "selection.hpp",
     "weights.hpp",
 )
