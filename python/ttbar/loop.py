@@ -12,7 +12,7 @@ from typing import Any
 
 import hist
 
-from ttbar import definition, histograms
+from ttbar import definition, histograms, worker
 from ttbar.errors import AnalysisError, InputError
 from ttbar.library import load_root
 
@@ -34,15 +34,32 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What a unit cost."""
+
+    booking_s: float
+    """Making the graph and compiling its expressions."""
+    loop_wall_s: float
+    loop_cpu_s: float
+    bytes_read: int
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Add up."""
+        return Cost(
+            self.booking_s + other.booking_s,
+            self.loop_wall_s + other.loop_wall_s,
+            self.loop_cpu_s + other.loop_cpu_s,
+            self.bytes_read + other.bytes_read,
+        )
+
+
+@dataclass(frozen=True)
 class Partial:
     """What a unit contributes to the results of its sample; not normalised."""
 
     events: int
-    booking_s: float
-    loop_wall_s: float
-    loop_cpu_s: float
-    bytes_read: int
-    cutflow: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    cost: Cost
+    cutflow: Mapping[str, Mapping[str, int]]
     """Events by universe and cut."""
     histograms: Mapping[tuple[str, str], hist.Hist] = field(default_factory=dict)
     """Histograms by region and variation."""
@@ -51,10 +68,7 @@ class Partial:
         """Merge the results of two units of a sample."""
         return Partial(
             self.events + other.events,
-            self.booking_s + other.booking_s,
-            self.loop_wall_s + other.loop_wall_s,
-            self.loop_cpu_s + other.loop_cpu_s,
-            self.bytes_read + other.bytes_read,
+            self.cost + other.cost,
             {
                 universe: {cut: events + other.cutflow[universe][cut] for cut, events in cuts.items()}
                 for universe, cuts in self.cutflow.items()
@@ -94,7 +108,7 @@ def initialise(threads: int | None, model: str | None) -> int:
     return max(1, root.GetThreadPoolSize())
 
 
-def analyse(unit: Unit, tree: str, seed: int, progress: int) -> Partial:
+def analyse(unit: Unit, tree: str, seed: int) -> Partial:
     """Run the analysis on a unit.
 
     Parameters
@@ -105,8 +119,6 @@ def analyse(unit: Unit, tree: str, seed: int, progress: int) -> Partial:
         Name of the TTree or RNTuple.
     seed : int
         Seed of the jet-energy smearing.
-    progress : int
-        Address of a counter of processed events.
 
     Returns
     -------
@@ -129,7 +141,7 @@ def analyse(unit: Unit, tree: str, seed: int, progress: int) -> Partial:
             )
             for region, node in regions.items()
         }
-        root.ttbar.report_progress(counts["all"], progress)
+        root.ttbar.report_progress(counts["all"], worker.progress_address())
         counts = {cut: root.ttbar.variations(count) for cut, count in counts.items()}
         filled = {region: root.ttbar.variations(histogram) for region, histogram in filled.items()}
         return lambda: {
@@ -144,7 +156,7 @@ def analyse(unit: Unit, tree: str, seed: int, progress: int) -> Partial:
     return _run(unit, tree, book)
 
 
-def read_columns(unit: Unit, tree: str, columns: Sequence[str], progress: int) -> Partial:
+def read_columns(unit: Unit, tree: str, columns: Sequence[str]) -> Partial:
     """Read columns of a unit and compute nothing.
 
     Parameters
@@ -155,8 +167,6 @@ def read_columns(unit: Unit, tree: str, columns: Sequence[str], progress: int) -
         Name of the TTree or RNTuple.
     columns : sequence of str
         Names of the columns.
-    progress : int
-        Address of a counter of processed events.
 
     Returns
     -------
@@ -168,7 +178,7 @@ def read_columns(unit: Unit, tree: str, columns: Sequence[str], progress: int) -
         root = load_root()
         read = events.Filter(f"ttbar::read({', '.join(columns)})")
         count = root.ttbar.count(root.RDF.AsRNode(read))
-        root.ttbar.report_progress(count, progress)
+        root.ttbar.report_progress(count, worker.progress_address())
         counts = {"all": root.ttbar.variations(count)}
         return lambda: {"cutflow": _cutflow(counts, varied=False)}
 
@@ -195,14 +205,13 @@ def _run(unit: Unit, tree: str, book: Callable[[Any], Callable[[], dict[str, Any
         raise AnalysisError(
             f"{unit.sample}: {events} events were processed where {unit.entries} were expected; check its files"
         )
-    return Partial(
-        events=events,
+    cost = Cost(
         booking_s=booked - started,
         loop_wall_s=time.perf_counter() - booked,
         loop_cpu_s=time.process_time() - cpu,
         bytes_read=root.TFile.GetFileBytesRead() - read,
-        **results,
     )
+    return Partial(events=events, cost=cost, **results)
 
 
 def _cutflow(counts: Mapping[str, Any], varied: bool) -> dict[str, dict[str, int]]:

@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+OF_A_RUN = ("histograms.root", "cutflow.json", "metrics.json", "run.json")
+"""The files that a run writes, in this order."""
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:

@@ -20,7 +20,7 @@ _progress: Any = None
 
 
 def progress_address() -> int:
-    """Address of the counter of processed events that this process shares with the one that started it."""
+    """Address of the counter that this process shares with the one that started it."""
     return ctypes.addressof(_progress)
 
 
@@ -32,11 +32,18 @@ def _share(progress: Any) -> None:
 
 
 class Worker:
-    """One other process, which runs one function at a time."""
+    """One other process, which runs one function at a time.
+
+    Attributes
+    ----------
+    on_progress
+        Called now and then, while a function runs, with what the other process has counted in its life.
+    """
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._progress = context.Value(ctypes.c_uint64, lock=False)
+        self.on_progress: Callable[[int], None] = lambda processed: None
         self._pool = ProcessPoolExecutor(1, context, initializer=_share, initargs=(self._progress,))
 
     def __enter__(self) -> Self:
@@ -52,22 +59,13 @@ class Worker:
                 process.kill()
         self._pool.shutdown(cancel_futures=True)
 
-    def call(
-        self,
-        purpose: str,
-        on_progress: Callable[[int], None],
-        function: Callable[P, T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
+    def call(self, purpose: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function there and wait for it.
 
         Parameters
         ----------
         purpose : str
             What it is for, in case of a crash.
-        on_progress : callable
-            Called now and then with the number of events that were processed so far in the life of the worker.
         function : callable
             A function of a module.
         *args, **kwargs
@@ -87,9 +85,9 @@ class Worker:
             future: Future[T] = self._pool.submit(function, *args, **kwargs)
             while not future.done():
                 wait([future], timeout=REFRESH_S)
-                on_progress(self._progress.value)
+                self.on_progress(self._progress.value)
             return future.result()
         except BrokenProcessPool:
             raise AnalysisError(
-                f"{purpose}: the process crashed; look above for what ROOT said and check the files of this sample"
+                f"{purpose}: the process crashed; see above for what ROOT said, and check the files"
             ) from None

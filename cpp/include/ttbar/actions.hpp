@@ -1,6 +1,6 @@
 /// @file
-/// The actions at the ends of a graph. They are the same in every analysis, so they are compiled here, where the
-/// interpreter would take a second for each.
+/// The actions at the ends of a graph. They are the same in every analysis, so they are compiled here, where
+/// the interpreter would take a second for each.
 #pragma once
 
 #include <ROOT/RDF/RInterface.hxx>

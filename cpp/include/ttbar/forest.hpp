@@ -1,5 +1,6 @@
 /// @file
-/// Boosted decision trees of xgboost, read at run time and evaluated to the last bit of xgboost's own float32 result.
+/// Boosted decision trees of xgboost, read at run time and evaluated to the last bit of xgboost's own float32
+/// result.
 #pragma once
 
 #include <cstddef>
@@ -9,13 +10,14 @@
 
 namespace ttbar {
 
-/// A binary classifier of xgboost (`binary:logistic`), read from the JSON or UBJSON file of any version from 1.7 on.
-/// Evaluation is reentrant, takes no lock and no memory from the heap. A missing value is NaN.
+/// A binary classifier of xgboost (`binary:logistic`), read from the JSON or UBJSON file of any version
+/// from 1.7 on. Evaluation is reentrant, takes no lock and no memory from the heap. A missing value is NaN.
 class Forest {
   public:
     /// Read a model.
     /// @param path model file, JSON or UBJSON, told apart by content
-    /// @throws std::runtime_error with a sentence that names the file, if it cannot be read or is of a kind that
+    /// @throws std::runtime_error with a sentence that names the file, if it cannot be read or is of a kind
+    /// that
     ///         this class does not evaluate
     explicit Forest(const std::string& path);
 
