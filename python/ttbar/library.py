@@ -16,6 +16,7 @@ HEADERS = (
     "observables.hpp",
     "reading.hpp",
     "selection.hpp",
+    "simulation.hpp",
     "weights.hpp",
 )
 
