@@ -77,7 +77,7 @@ class Partial:
         )
 
 
-def initialise(threads: int | None, model: str | None) -> int:
+def initialise(threads: int | None, model: str | None) -> tuple[int, str]:
     """Make a process ready to run units.
 
     Parameters
@@ -89,8 +89,10 @@ def initialise(threads: int | None, model: str | None) -> int:
 
     Returns
     -------
-    int
+    threads : int
         Number of threads that ROOT will really use.
+    version : str
+        ROOT's version.
 
     Raises
     ------
@@ -103,9 +105,10 @@ def initialise(threads: int | None, model: str | None) -> int:
     if model is not None:
         try:
             root.ttbar.load_models([model])
+            root.ttbar.model(0).require_features(len(root.ttbar.feature_names))
         except Exception as error:
             raise InputError(_reason(error)) from None
-    return max(1, root.GetThreadPoolSize())
+    return max(1, root.GetThreadPoolSize()), str(root.gROOT.GetVersion())
 
 
 def analyse(unit: Unit, tree: str, seed: int) -> Partial:
@@ -141,7 +144,7 @@ def analyse(unit: Unit, tree: str, seed: int) -> Partial:
             )
             for region, node in regions.items()
         }
-        root.ttbar.report_progress(counts["all"], worker.progress_address())
+        root.ttbar.report_progress(counts["all"], worker.counter_address())
         counts = {cut: root.ttbar.variations(count) for cut, count in counts.items()}
         filled = {region: root.ttbar.variations(histogram) for region, histogram in filled.items()}
         return lambda: {
@@ -178,7 +181,7 @@ def read_columns(unit: Unit, tree: str, columns: Sequence[str]) -> Partial:
         root = load_root()
         read = events.Filter(f"ttbar::read({', '.join(columns)})")
         count = root.ttbar.count(root.RDF.AsRNode(read))
-        root.ttbar.report_progress(count, worker.progress_address())
+        root.ttbar.report_progress(count, worker.counter_address())
         counts = {"all": root.ttbar.variations(count)}
         return lambda: {"cutflow": _cutflow(counts, varied=False)}
 

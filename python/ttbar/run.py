@@ -14,12 +14,13 @@ from typing import Any
 
 import hist
 
-from ttbar import definition, histograms, inputs, io_only, loop, results, simulate
+from ttbar import definition, histograms, io_only, loop, results, simulate
 from ttbar.dataset import Sample, limit_files, load_dataset, select_samples
-from ttbar.inputs import CheckedSample, CheckReport
+from ttbar.errors import AnalysisError
+from ttbar.inputs import CheckedSample, check_samples
 from ttbar.loop import Partial, Unit
 from ttbar.progress import progress, say
-from ttbar.worker import Worker
+from ttbar.worker import Worker, WorkerDied
 
 UNIT_ENTRIES = 10_000_000
 """A unit takes files until it has this many events: few enough to repeat, enough to keep many cores busy."""
@@ -65,75 +66,63 @@ def run(options: Options) -> None:
     results.prepare(options.output, ("metrics.json",) if options.io_only else results.OF_A_RUN)
     with Worker() as worker:
         say("Starting ROOT")
-        threads = worker.call(
-            "start", loop.initialise, options.threads, None if options.io_only else str(options.model)
-        )
-        report = _check(_samples(options, worker), options, worker)
-        partials = _process(report, options, worker)
-        peak_memory = max(worker.call("end", loop.peak_memory), loop.peak_memory())
+        model = None if options.io_only else str(options.model)
+        ready = worker.start(loop.initialise, options.threads, model)
+        samples = _check(_samples(options, worker), options)
+        threads, root_version = worker.finish(ready)
+        partials = _process(samples, options, worker)
+        peak_memory = max(worker.call(loop.peak_memory), loop.peak_memory())
 
     cost = reduce(add, (partial.cost for partial in partials.values()))
     events = sum(partial.events for partial in partials.values())
-    file_bytes = sum(file.size for sample in report.samples for file in sample.files)
     metrics = {
         "events": events,
         "threads": threads,
         **asdict(cost),
         "events_per_s": events / cost.loop_wall_s,
-        "percent_read": 100 * cost.bytes_read / file_bytes,
+        "percent_read": 100 * cost.bytes_read / sum(file.size for sample in samples for file in sample.good),
         "peak_rss_mb": peak_memory / 1e6,
     }
     if not options.io_only:
-        histograms.write(options.output / "histograms.root", dict(_final_histograms(report, partials)))
-        results.write_json(options.output / "cutflow.json", _final_cutflow(report, partials))
-    results.write_json(
-        options.output / "metrics.json", metrics | {"total_wall_s": time.perf_counter() - started}
-    )
+        histograms.write(options.output / "histograms.root", dict(_final_histograms(samples, partials)))
+        results.write_json(options.output / "cutflow.json", _final_cutflow(samples, partials))
+    metrics["total_wall_s"] = time.perf_counter() - started
+    results.write_json(options.output / "metrics.json", metrics)
     if not options.io_only:
-        results.write_json(
-            options.output / "run.json", _provenance(options, report, partials, start_date)
-        )
-    say(f"{events:,} events in {cost.loop_wall_s:.1f} s; results are in {options.output}")
+        provenance = _provenance(options, root_version, samples, partials, start_date)
+        results.write_json(options.output / "run.json", provenance)
+    say(f"{events:,} events in {cost.loop_wall_s:.1f} s; the results are in {options.output}")
 
 
 def _samples(options: Options, worker: Worker) -> list[Sample]:
     """The samples that the user asked for."""
     if options.dataset == DEMO:
-        path = worker.call("simulation of the demo data set", simulate.demo)
+        path = worker.call(simulate.demo)
     else:
         path = Path(options.dataset)
-    samples = select_samples(
-        load_dataset(path, definition.PROCESSES, options.prefixes), options.samples
-    )
+    samples = select_samples(load_dataset(path, definition.PROCESSES, options.prefixes), options.samples)
     return samples if options.files is None else limit_files(samples, options.files)
 
 
-def _check(samples: list[Sample], options: Options, worker: Worker) -> CheckReport:
+def _check(samples: list[Sample], options: Options) -> list[CheckedSample]:
     """Check the files of samples before anything else happens."""
     columns: Mapping[str, str | None] = definition.COLUMNS
     if options.io_only:
         columns = dict.fromkeys(io_only.COLUMNS[options.io_only])
     with progress("Checking", sum(len(sample.files) for sample in samples), "files") as show:
-        worker.on_progress = lambda checked: show(checked, "")
-        report = worker.call(
-            "check of the input files",
-            inputs.check_samples,
-            samples,
-            options.tree,
-            columns,
-            options.skip_bad_files,
+        checked = check_samples(
+            samples, options.tree, columns, options.skip_bad_files, lambda done, file: show(done, file.path)
         )
-    for file in report.files:
-        if file.reason:
-            say(f"{file.path}: {file.status}: {file.reason}")
-    return report
+    for record in (record for sample in checked for record in sample.records if record.reason):
+        say(f"{record.path}: {record.status}: {record.reason}")
+    return checked
 
 
 def _units(sample: CheckedSample) -> Iterator[Unit]:
     """Divide a sample into units."""
     paths: list[str] = []
     entries = 0
-    for file in sample.files:
+    for file in sample.good:
         if paths and entries + file.entries > UNIT_ENTRIES:
             yield Unit(sample.process, sample.variation, tuple(paths), entries)
             paths, entries = [], 0
@@ -142,29 +131,31 @@ def _units(sample: CheckedSample) -> Iterator[Unit]:
     yield Unit(sample.process, sample.variation, tuple(paths), entries)
 
 
-def _process(report: CheckReport, options: Options, worker: Worker) -> dict[str, Partial]:
+def _process(samples: list[CheckedSample], options: Options, worker: Worker) -> dict[str, Partial]:
     """Process all units and merge them by sample."""
-    units = [unit for sample in report.samples for unit in _units(sample)]
+    units = [unit for sample in samples for unit in _units(sample)]
     partials: dict[str, Partial] = {}
     with progress("Processing", sum(unit.entries for unit in units), "events") as show:
-        before = worker.progress
         for unit in units:
-            worker.on_progress = lambda processed, sample=unit.sample: show(processed - before, sample)
-            if options.io_only:
-                columns = io_only.COLUMNS[options.io_only]
-                partial = worker.call(unit.sample, loop.read_columns, unit, options.tree, columns)
-            else:
-                partial = worker.call(unit.sample, loop.analyse, unit, options.tree, options.seed)
+            worker.on_progress = lambda events, sample=unit.sample: show(events, sample)
+            try:
+                if options.io_only:
+                    columns = io_only.COLUMNS[options.io_only]
+                    result = worker.call(loop.read_columns, unit, options.tree, columns)
+                else:
+                    result = worker.call(loop.analyse, unit, options.tree, options.seed)
+            except WorkerDied as error:
+                raise AnalysisError(f"{unit.sample}: {error}; check its files: {', '.join(unit.paths)}") from None
             merged = partials.get(unit.sample)
-            partials[unit.sample] = merged + partial if merged else partial
+            partials[unit.sample] = merged + result if merged else result
     return partials
 
 
 def _final_histograms(
-    report: CheckReport, partials: Mapping[str, Partial]
+    samples: list[CheckedSample], partials: Mapping[str, Partial]
 ) -> Iterator[tuple[str, hist.Hist]]:
     """Normalise the histograms of all samples, and give them their names."""
-    for sample in report.samples:
+    for sample in samples:
         weight = definition.event_weight(sample.process, sample.nevts)
         for (region, variation), histogram in partials[sample.name].histograms.items():
             final = histogram * weight
@@ -177,7 +168,7 @@ def _final_histograms(
                     yield histograms.name_of(region, sample.process, name), final * factor
 
 
-def _final_cutflow(report: CheckReport, partials: Mapping[str, Partial]) -> dict[str, Any]:
+def _final_cutflow(samples: list[CheckedSample], partials: Mapping[str, Partial]) -> dict[str, Any]:
     """Events and normalised events by sample, universe and cut."""
     return {
         sample.name: {
@@ -191,24 +182,29 @@ def _final_cutflow(report: CheckReport, partials: Mapping[str, Partial]) -> dict
             ]
             for universe, cuts in partials[sample.name].cutflow.items()
         }
-        for sample in report.samples
+        for sample in samples
     }
 
 
 def _provenance(
-    options: Options, report: CheckReport, partials: Mapping[str, Partial], start_date: datetime
+    options: Options,
+    root_version: str,
+    samples: list[CheckedSample],
+    partials: Mapping[str, Partial],
+    start_date: datetime,
 ) -> dict[str, Any]:
     """What a result is made of."""
+    packages = ("ttbar", "numpy", "hist", "uproot")
     return {
         "status": "complete",
         "started": start_date.isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),
-            "ROOT": report.root_version,
-            **{package: version(package) for package in ("ttbar", "numpy", "hist", "uproot")},
+            "ROOT": root_version,
+            **{package: version(package) for package in packages},
         },
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
+        "options": asdict(options) | {"model": str(options.model), "output": str(options.output)},
         "model": {
             "path": str(options.model),
             "sha256": hashlib.sha256(options.model.read_bytes()).hexdigest(),
@@ -219,7 +215,7 @@ def _provenance(
                 "expected": sample.entries,
                 "processed": partials[sample.name].events,
             }
-            for sample in report.samples
+            for sample in samples
         },
-        "files": [asdict(file) for file in report.files],
+        "files": [asdict(record) for sample in samples for record in sample.records],
     }

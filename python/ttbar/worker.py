@@ -1,4 +1,4 @@
-"""A process of its own for ROOT, so that its crash is an error of ours and not our end."""
+"""Processes of their own for ROOT, so that its crash is an error of ours and not our end."""
 
 import ctypes
 import multiprocessing
@@ -16,60 +16,83 @@ T = TypeVar("T")
 
 REFRESH_S = 0.1
 
-_progress: Any = None
+_counter: Any = None
 
 
-def progress_address() -> int:
-    """Address of the counter that this process shares with the one that started it."""
-    return ctypes.addressof(_progress)
+class WorkerDied(AnalysisError):  # noqa: N818 (it is an event)
+    """The process crashed, or was killed."""
 
 
-def _share(progress: Any) -> None:
-    global _progress
-    _progress = progress
+def counter_address() -> int:
+    """Address of the 64-bit counter that this process shares with the one that started it."""
+    return ctypes.addressof(_counter)
+
+
+def _share(counter: Any) -> None:
+    global _counter
+    _counter = counter
     # An interrupt goes to the whole group; the process that started us decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Worker:
-    """One other process, which runs one function at a time.
+    """One other process, which runs one function at a time; after a crash a new one takes its place.
 
     Attributes
     ----------
     on_progress
-        Called now and then, while a function runs, with what the other process has counted in its life.
+        Called now and then, while a function runs, with what the other process has counted.
     """
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._progress = context.Value(ctypes.c_uint64, lock=False)
-        self.on_progress: Callable[[int], None] = lambda processed: None
-        self._pool = ProcessPoolExecutor(1, context, initializer=_share, initargs=(self._progress,))
+        self._context = multiprocessing.get_context("spawn")
+        self._counter = self._context.Value(ctypes.c_uint64, lock=False)
+        self._pool: ProcessPoolExecutor | None = None
+        self.on_progress: Callable[[int], None] = lambda counted: None
 
     def __enter__(self) -> Self:
-        """Start."""
+        """Nothing is started before it is needed."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop, at once if there was an error."""
+        if self._pool is None:
+            return
         if error is not None:
             for process in multiprocessing.active_children():
                 process.kill()
         self._pool.shutdown(cancel_futures=True)
 
-    def call(self, purpose: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a function there and wait for it.
+    def start(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Let a function run there while this process goes on.
 
         Parameters
         ----------
-        purpose : str
-            What it is for, in case of a crash.
         function : callable
             A function of a module.
         *args, **kwargs
             Its arguments.
+
+        Returns
+        -------
+        Future
+            To be given to `finish`.
+        """
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                1, self._context, initializer=_share, initargs=(self._counter,)
+            )
+        return self._pool.submit(function, *args, **kwargs)
+
+    def finish(self, future: Future[T]) -> T:
+        """Wait for a function that was started.
+
+        Parameters
+        ----------
+        future : Future
+            What `start` gave.
 
         Returns
         -------
@@ -78,16 +101,18 @@ class Worker:
 
         Raises
         ------
-        AnalysisError
-            If the process died.
+        WorkerDied
+            If the process did not live to the end of the function.
         """
         try:
-            future: Future[T] = self._pool.submit(function, *args, **kwargs)
             while not future.done():
                 wait([future], timeout=REFRESH_S)
-                self.on_progress(self._progress.value)
+                self.on_progress(self._counter.value)
             return future.result()
         except BrokenProcessPool:
-            raise AnalysisError(
-                f"{purpose}: the process crashed; see above for what ROOT said, and check the files"
-            ) from None
+            self._pool = None
+            raise WorkerDied("the process that ran ROOT crashed") from None
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Start a function and wait for it; see `start` and `finish`."""
+        return self.finish(self.start(function, *args, **kwargs))
