@@ -8,7 +8,15 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-HEADERS = ("jet_assignment.hpp", "jet_energy.hpp", "models.hpp", "observables.hpp", "selection.hpp", "weights.hpp")
+HEADERS = (
+    "jet_assignment.hpp",
+    "jet_energy.hpp",
+    "models.hpp",
+    "observables.hpp",
+    "root_errors.hpp",
+    "selection.hpp",
+    "weights.hpp",
+)
 
 
 def resource(*parts: str) -> Path:
