@@ -10,13 +10,13 @@ from reprlib import repr as short_repr
 from typing import Any
 
 import click
-from jsonschema import Draft202012Validator, draft4_type_checker
+from jsonschema import Draft4Validator, Draft202012Validator
 from jsonschema.validators import extend
 
 from .errors import InputError
 
 # In later drafts of JSON schema than the fourth, 20000.0 is an integer. It is not a number of events.
-_Validator = extend(Draft202012Validator, type_checker=draft4_type_checker)
+_Validator = extend(Draft202012Validator, type_checker=Draft4Validator.TYPE_CHECKER)
 
 _MAX_EVENTS = 2**53  # as far as a double counts one by one
 
@@ -245,14 +245,15 @@ def _files(
     files: dict[str, InputFile] = {}
     for index, entry in enumerate(entries):
         here = f"{dataset}: {place}.files[{index}]"
-        content = {"path": entry} if isinstance(entry, str) else entry
+        content: dict[str, Any] = {"path": entry} if isinstance(entry, str) else entry
         path = _resolve(here, dataset, content["path"], prefixes)
         nevts = content.get("nevts")
         stored = content.get("entries", nevts)
         if nevts is not None and stored > nevts:
             raise InputError(f"{here}: {path} cannot store {stored} entries of {nevts} generated events")
+        file = InputFile(path, nevts, stored)
         # A path is opened as it is written: after a symbolic link, '..' is not what text alone makes of it.
-        if files.setdefault(os.path.normpath(path), file := InputFile(path, nevts, stored)) is not file:
+        if files.setdefault(os.path.normpath(path), file) is not file:
             raise InputError(f"{here}: {path} occurs twice in one sample, keep it once")
     return tuple(files.values())
 

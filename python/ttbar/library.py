@@ -15,6 +15,7 @@ HEADERS = (
     "models.hpp",
     "observables.hpp",
     "reading.hpp",
+    "root_errors.hpp",
     "selection.hpp",
     "simulation.hpp",
     "weights.hpp",

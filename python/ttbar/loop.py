@@ -196,6 +196,7 @@ def peak_memory() -> int:
 def _run(unit: Unit, tree: str, book: Callable[[Any], Callable[[], dict[str, Any]]]) -> Partial:
     """Book a graph on the events of a unit, run it, and account for every event and second."""
     root = load_root()
+    errors = root.ttbar.ErrorCollector()
     started = time.perf_counter()
     try:
         collect = book(root.RDataFrame(tree, list(unit.paths)))
@@ -203,6 +204,10 @@ def _run(unit: Unit, tree: str, book: Callable[[Any], Callable[[], dict[str, Any
         results = collect()
     except Exception as error:
         raise AnalysisError(f"{unit.sample}: the event loop failed: {_reason(error)}") from None
+    finally:
+        errors.stop()
+    if errors.count():
+        raise AnalysisError(f"{unit.sample}: ROOT reported errors, first {errors.first()}; check its files")
     events = results["cutflow"][definition.NOMINAL]["all"]
     if events != unit.entries:
         raise AnalysisError(
