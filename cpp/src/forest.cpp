@@ -1,1 +1,284 @@
 #include "ttbar/forest.hpp"
+
+#include "forest_reader.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+#include <variant>
+
+namespace ttbar {
+
+namespace {
+
+// The trees of a forest form one chain of nodes: each in preorder, so that the left child follows its parent,
+// one tree behind the other; a leaf leads to the root of the next tree, and the last to an end that leads to
+// itself. Rows walk the chain in lockstep, one node a step, each at its own pace. Nothing on the way is a
+// branch that a processor could predict wrongly, and while one row waits for memory the others go on.
+
+/// Rows that walk together.
+constexpr std::size_t block = 12;
+
+/// What all nodes but leaves add to a sum: with +0, a sum of -0 would change.
+constexpr float nothing = -0.0F;
+
+/// A node that compares ranks among the thresholds of the model instead of values. Half the size of the other
+/// kind.
+struct RankNode {
+    /// What a row looks like to these nodes: the number of thresholds that are not above the value, for each
+    /// slot.
+    using Row = const std::uint8_t*;
+
+    std::uint8_t slot;
+    std::uint8_t rank; // position of the threshold among the sorted ones, from 1; 0 never leads left
+    std::uint16_t right;
+    float leaf;
+
+    bool leads_left(Row row) const { return row[slot] < rank; }
+};
+
+/// A node for any number of thresholds and features, and trees of any size.
+struct ValueNode {
+    using Row = const float*;
+
+    float threshold;
+    std::uint32_t feature : 31;
+    std::uint32_t default_left : 1;
+    std::uint32_t right;
+    float leaf;
+
+    bool leads_left(Row row) const {
+        const float value = row[feature];
+        // The second is true for NaN.
+        return default_left ? !(value >= threshold) : value < threshold;
+    }
+};
+
+/// The trees as a chain.
+/// @param trees trees
+/// @param split makes the node of a split, all but the distance to the right
+/// @param leaf  a node that never leads left and adds nothing
+template <typename Node, typename Split>
+std::vector<Node> chain(const std::vector<Tree>& trees, Split split, const Node& leaf) {
+    std::vector<Node> nodes;
+    for (const Tree& tree : trees)
+        for (std::size_t position = 0; position < tree.size(); ++position) {
+            const TreeNode& node = tree[position];
+            const std::size_t right = node.is_leaf() ? tree.size() - position : node.right;
+            nodes.push_back(node.is_leaf() ? leaf : split(node));
+            nodes.back().leaf = node.is_leaf() ? node.value : nothing;
+            nodes.back().right = static_cast<decltype(Node::right)>(right);
+        }
+    nodes.push_back(leaf);
+    return nodes;
+}
+
+/// Walk a block of rows to the end of the chain, adding up the leaves.
+template <typename Node>
+void walk(const std::vector<Node>& nodes, const std::array<typename Node::Row, block>& rows,
+          std::array<float, block>& sums) {
+    constexpr int steps_between_checks = 16;
+    std::array<const Node*, block> at;
+    at.fill(nodes.data());
+    do {
+        for (int step = 0; step < steps_between_checks; ++step)
+            for (std::size_t row = 0; row < block; ++row) {
+                const Node& node = *at[row];
+                sums[row] += node.leaf;
+                at[row] += node.leads_left(rows[row]) ? 1 : node.right;
+            }
+    } while (*std::min_element(at.begin(), at.end()) != &nodes.back());
+}
+
+/// Nodes that compare values.
+class ValueChain {
+  public:
+    explicit ValueChain(const std::vector<Tree>& trees)
+        : nodes_(chain<ValueNode>(trees,
+                                  [](const TreeNode& node) {
+                                      return ValueNode{node.value, node.feature, node.default_left, 0,
+                                                       nothing};
+                                  },
+                                  {-std::numeric_limits<float>::infinity(), 0, false, 0, nothing})) {}
+
+    void add(const std::array<const float*, block>& rows, std::array<float, block>& sums) const {
+        walk(nodes_, rows, sums);
+    }
+
+  private:
+    std::vector<ValueNode> nodes_;
+};
+
+/// Nodes that compare ranks, and the thresholds to find them.
+class RankChain {
+  public:
+    /// @return the chain, nothing if the trees do not fit
+    static std::optional<RankChain> of(const std::vector<Tree>& trees) {
+        // By feature and where a missing value goes: the same value has two ranks if it is missing.
+        std::map<std::pair<std::uint32_t, bool>, std::vector<float>> thresholds;
+        for (const Tree& tree : trees) {
+            if (tree.size() > std::numeric_limits<decltype(RankNode::right)>::max())
+                return std::nullopt;
+            for (const TreeNode& node : tree)
+                if (!node.is_leaf())
+                    thresholds[{node.feature, node.default_left}].push_back(node.value);
+        }
+        if (thresholds.size() > max_slots)
+            return std::nullopt;
+
+        RankChain ranks;
+        std::map<std::pair<std::uint32_t, bool>, std::uint8_t> slots;
+        for (auto& [key, sorted] : thresholds) {
+            std::sort(sorted.begin(), sorted.end());
+            sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
+            if (sorted.size() > max_rank)
+                return std::nullopt;
+            slots[key] = static_cast<std::uint8_t>(ranks.slots_.size());
+            ranks.add_slot(key.first, key.second, sorted);
+        }
+        const auto split = [&](const TreeNode& node) {
+            const std::pair key(node.feature, node.default_left);
+            const auto& sorted = thresholds.at(key);
+            const auto below = std::lower_bound(sorted.begin(), sorted.end(), node.value) - sorted.begin();
+            return RankNode{slots.at(key), static_cast<std::uint8_t>(below + 1), 0, nothing};
+        };
+        ranks.nodes_ = chain<RankNode>(trees, split, {0, 0, 0, nothing});
+        return ranks;
+    }
+
+    void add(const std::array<const float*, block>& rows, std::array<float, block>& sums) const {
+        std::array<std::array<std::uint8_t, max_slots>, block> ranks{};
+        for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
+            const auto found = slots_[slot].ranks(thresholds_.data(), rows);
+            for (std::size_t row = 0; row < block; ++row)
+                ranks[row][slot] = found[row];
+        }
+        std::array<const std::uint8_t*, block> ranked_rows;
+        for (std::size_t row = 0; row < block; ++row)
+            ranked_rows[row] = ranks[row].data();
+        walk(nodes_, ranked_rows, sums);
+    }
+
+  private:
+    static constexpr std::uint32_t max_rank = std::numeric_limits<decltype(RankNode::rank)>::max();
+    static constexpr std::size_t max_slots = std::numeric_limits<decltype(RankNode::slot)>::max() + 1;
+
+    struct Slot {
+        std::uint32_t feature;
+        std::uint32_t missing;  // rank of a missing value
+        std::size_t thresholds; // position of the first, in thresholds_
+        std::uint32_t half;     // there are 2 * half - 1 of them
+
+        /// The number of thresholds that are not above the value, for each row: a binary search without
+        /// branches.
+        std::array<std::uint8_t, block> ranks(const float* all,
+                                              const std::array<const float*, block>& rows) const {
+            std::array<std::uint32_t, block> below{};
+            for (std::uint32_t step = half; step > 0; step /= 2)
+                for (std::size_t row = 0; row < block; ++row)
+                    below[row] += step * (all[thresholds + below[row] + step - 1] <= rows[row][feature]);
+            std::array<std::uint8_t, block> found;
+            for (std::size_t row = 0; row < block; ++row)
+                found[row] = static_cast<std::uint8_t>(below[row] + missing * std::isnan(rows[row][feature]));
+            return found;
+        }
+    };
+
+    void add_slot(std::uint32_t feature, bool default_left, const std::vector<float>& sorted) {
+        std::uint32_t half = 1;
+        while (2 * half - 1 < sorted.size())
+            half *= 2;
+        slots_.push_back({feature, default_left ? 0 : max_rank, thresholds_.size(), half});
+        thresholds_.insert(thresholds_.end(), sorted.begin(), sorted.end());
+        // No value is above NaN.
+        thresholds_.resize(slots_.back().thresholds + 2 * half - 1, std::numeric_limits<float>::quiet_NaN());
+    }
+
+    std::vector<Slot> slots_;
+    std::vector<float> thresholds_;
+    std::vector<RankNode> nodes_;
+};
+
+std::variant<RankChain, ValueChain> chain_of(const std::vector<Tree>& trees) {
+    if (auto ranks = RankChain::of(trees))
+        return *std::move(ranks);
+    return ValueChain(trees);
+}
+
+std::uint64_t next_id() {
+    static std::atomic<std::uint64_t> last{0};
+    return ++last;
+}
+
+/// The logistic function as xgboost writes it, so that it rounds as xgboost's.
+float sigmoid(float margin) {
+    constexpr float largest_exponent = 88.7F, epsilon = 1e-16F;
+    return 1.0F / (std::exp(std::min(-margin, largest_exponent)) + 1.0F + epsilon);
+}
+
+} // namespace
+
+struct Forest::Model {
+    Model(const std::string& file, ForestFile content)
+        : path(file), n_features(content.n_features), n_trees(content.trees.size()),
+          feature_names(std::move(content.feature_names)), chain(chain_of(content.trees)),
+          base_margin(-std::log(1.0F / content.base_score - 1.0F)) {}
+
+    std::string path;
+    std::size_t n_features, n_trees;
+    std::vector<std::string> feature_names;
+    std::variant<RankChain, ValueChain> chain;
+    float base_margin;
+    std::uint64_t id = next_id();
+};
+
+Forest::Forest(const std::string& path) : model_(std::make_shared<const Model>(path, read_forest(path))) {}
+
+std::size_t Forest::n_features() const noexcept {
+    return model_->n_features;
+}
+
+std::size_t Forest::n_trees() const noexcept {
+    return model_->n_trees;
+}
+
+const std::vector<std::string>& Forest::feature_names() const noexcept {
+    return model_->feature_names;
+}
+
+std::uint64_t Forest::id() const noexcept {
+    return model_->id;
+}
+
+void Forest::require_features(std::size_t n_features) const {
+    if (n_features != model_->n_features)
+        throw std::runtime_error("model " + model_->path + " takes " + std::to_string(model_->n_features) +
+                                 " features, not " + std::to_string(n_features) +
+                                 ": give a model that was trained on these features");
+}
+
+void Forest::margins(const float* rows, std::size_t n_rows, float* margins) const {
+    for (std::size_t first = 0; first < n_rows; first += block) {
+        const std::size_t size = std::min(block, n_rows - first);
+        std::array<const float*, block> block_rows;
+        for (std::size_t row = 0; row < block; ++row) // the last block is filled up with its first row
+            block_rows[row] = rows + (first + (row < size ? row : 0)) * model_->n_features;
+        std::array<float, block> sums;
+        sums.fill(model_->base_margin);
+        std::visit([&](const auto& chain) { chain.add(block_rows, sums); }, model_->chain);
+        std::copy_n(sums.begin(), size, margins + first);
+    }
+}
+
+void Forest::probabilities(const float* rows, std::size_t n_rows, float* probabilities) const {
+    margins(rows, n_rows, probabilities);
+    std::transform(probabilities, probabilities + n_rows, probabilities, sigmoid);
+}
+
+} // namespace ttbar

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 HEADERS = (
+    "actions.hpp",
     "jet_assignment.hpp",
     "jet_energy.hpp",
     "models.hpp",
     "observables.hpp",
+    "reading.hpp",
     "root_errors.hpp",
     "selection.hpp",
+    "simulation.hpp",
     "weights.hpp",
 )
 
