@@ -13,7 +13,7 @@ import click
 from jsonschema import Draft4Validator, Draft202012Validator
 from jsonschema.validators import extend
 
-from .errors import InputError
+from ttbar.errors import InputError
 
 # In later drafts of JSON schema than the fourth, 20000.0 is an integer. It is not a number of events.
 _Validator = extend(Draft202012Validator, type_checker=Draft4Validator.TYPE_CHECKER)
@@ -60,40 +60,26 @@ _VARIATION = {
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file of events.
-
-    Attributes
-    ----------
-    path
-        Absolute local path, or URL.
-    nevts
-        Number of generated events; None if the data set does not say.
-    entries
-        Number of stored events; None if the data set does not say.
-    """
+    """A file of events."""
 
     path: str
+    """Absolute local path, or URL."""
     nevts: int | None
+    """Number of generated events; None if the data set does not say."""
     entries: int | None
+    """Number of stored events; None if the data set does not say."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The files of a process and a variation.
-
-    Attributes
-    ----------
-    process
-        Name of the process, e.g. `ttbar`.
-    variation
-        Name of the alternative simulation, or `nominal`.
-    files
-        The files, in the order of the data set.
-    """
+    """The files of a process and a variation."""
 
     process: str
+    """Name of the process, e.g. `ttbar`."""
     variation: str
+    """Name of the alternative simulation, or `nominal`."""
     files: tuple[InputFile, ...]
+    """The files, in the order of the data set."""
 
     @property
     def name(self) -> str:
@@ -108,11 +94,11 @@ def load_dataset(
 
     Parameters
     ----------
-    path
+    path : Path
         JSON file: an object of processes, each an object of variations, each an object with a list `files`.
-    known
+    known : mapping of str to collection of str
         The variations that the analysis knows for each process that it knows.
-    prefixes
+    prefixes : sequence of pairs of str
         Pairs of an old and a new beginning. The first whose old one fits replaces the beginning of a file's
         path, as the data set file writes it: a relative path is still relative to that file afterwards.
 
@@ -145,9 +131,9 @@ def select_samples(samples: Sequence[Sample], names: str) -> list[Sample]:
 
     Parameters
     ----------
-    samples
+    samples : sequence of Sample
         What there is.
-    names
+    names : str
         Names separated by commas; `all` stands for all samples and `nominal` for those of nominal simulation.
 
     Returns
@@ -177,9 +163,9 @@ def limit_files(samples: Sequence[Sample], limit: int) -> list[Sample]:
 
     Parameters
     ----------
-    samples
+    samples : sequence of Sample
         What there is.
-    limit
+    limit : int
         Largest number of files of a sample.
 
     Returns

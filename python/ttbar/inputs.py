@@ -1,126 +1,117 @@
-"""Check input files before an event loop, in which many a bad file goes unnoticed or takes the process down."""
+"""Check input files before the event loop, where bad ones go unnoticed or take the process down."""
 
 import signal
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
 
-from .dataset import InputFile, Sample
-from .errors import InputError
-from .library import load_root
+from ttbar.dataset import InputFile, Sample
+from ttbar.errors import InputError
+from ttbar.library import load_root
+from ttbar.worker import Worker, WorkerDied
 
 Format = Literal["TTree", "RNTuple"]
 
 # In a local path, ROOT takes these for wildcards, options, variables and commands.
 _SPECIAL = "*?[]#$|"
 
-# Longest time in seconds for one file: damage can send ROOT around in circles, but servers can be slow.
-_TIMEOUT = 300
+# Longest time for one file: damage can send ROOT around in circles, but servers can be slow.
+_TIMEOUT_S = 300
 
-# RDataFrame names the same type by different names, depending on the format and on who wrote the file.
-_TYPES = {
-    "bool": "Bool_t",
-    "char": "Char_t",
-    "std::int8_t": "Char_t",
-    "std::uint8_t": "UChar_t",
-    "unsigned char": "UChar_t",
-    "std::int16_t": "Short_t",
-    "short": "Short_t",
-    "std::uint16_t": "UShort_t",
-    "unsigned short": "UShort_t",
-    "std::int32_t": "Int_t",
-    "int": "Int_t",
-    "std::uint32_t": "UInt_t",
-    "unsigned int": "UInt_t",
-    "std::int64_t": "Long64_t",
-    "Long_t": "Long64_t",
-    "std::uint64_t": "ULong64_t",
-    "ULong_t": "ULong64_t",
-    "float": "Float_t",
-    "double": "Double_t",
+# RDataFrame has several names for a type, depending on the format and on who wrote the file.
+_SAME_TYPE = {
+    "Bool_t": "bool",
+    "Char_t": "char",
+    "std::int8_t": "char",
+    "UChar_t": "unsigned char",
+    "std::uint8_t": "unsigned char",
+    "Short_t": "short",
+    "std::int16_t": "short",
+    "UShort_t": "unsigned short",
+    "std::uint16_t": "unsigned short",
+    "Int_t": "int",
+    "std::int32_t": "int",
+    "UInt_t": "unsigned int",
+    "std::uint32_t": "unsigned int",
+    "Long64_t": "long",
+    "std::int64_t": "long",
+    "ULong64_t": "unsigned long",
+    "std::uint64_t": "unsigned long",
+    "Float_t": "float",
+    "Double_t": "double",
 }
 
 
-class BadFile(InputError):  # noqa: N818 (it is a state of the file)
+class BadFile(InputError):  # noqa: N818 (it is the state of a file)
     """An input file that cannot be used."""
 
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A file that can be used.
-
-    Attributes
-    ----------
-    path
-        Absolute local path, or URL.
-    nevts
-        Number of generated events: what the data set says, or else the number of stored events.
-    entries
-        Number of stored events.
-    format
-        How the events are stored.
-    uuid
-        What ROOT identifies the file by; a copy has the same.
-    size
-        Size in bytes.
-    """
+    """A file that can be used."""
 
     path: str
+    """Absolute local path, or URL."""
     nevts: int
+    """Number of generated events: what the data set says, or else the number of stored events."""
     entries: int
+    """Number of stored events."""
     format: Format
+    """How the events are stored."""
     uuid: str
+    """What ROOT identifies the file by; a copy has the same."""
     size: int
+    """Size in bytes."""
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What became of a file of the data set.
-
-    Attributes
-    ----------
-    path
-        Absolute local path, or URL.
-    sample
-        Name of the sample.
-    nevts
-        Number of generated events; None if nobody knows.
-    entries
-        Number of stored events: of a good file those really there, else those that the data set claims.
-    status
-        Whether it is used.
-    reason
-        Why it is not used, or where its number of events comes from if not from the data set; else empty.
-    """
+    """What became of a file of the data set."""
 
     path: str
+    """Absolute local path, or URL."""
     sample: str
+    """Name of the sample."""
     nevts: int | None
+    """Number of generated events; None if nobody knows."""
     entries: int | None
+    """Number of stored events: of a good file those really there, else those that the data set claims."""
     status: Literal["ok", "skipped"]
+    """Whether it is used."""
     reason: str
+    """Why it is not used, or where its number of events comes from if not from the data set; else empty."""
 
 
 @dataclass(frozen=True)
-class CheckReport:
-    """Outcome of a check of samples.
+class CheckedSample:
+    """A sample of which all files have been checked."""
 
-    Attributes
-    ----------
-    records
-        One for each file, in the order of the samples.
-    good
-        The usable files of each sample, by its name.
-    """
-
+    process: str
+    """Name of the process, e.g. `ttbar`."""
+    variation: str
+    """Name of the alternative simulation, or `nominal`."""
+    good: tuple[CheckedFile, ...]
+    """The usable files, in the order of the data set; at least one."""
     records: tuple[FileRecord, ...]
-    good: dict[str, tuple[CheckedFile, ...]]
+    """One for each file of the data set, in its order."""
+
+    @property
+    def name(self) -> str:
+        """Name of the sample, e.g. `ttbar__nominal`."""
+        return f"{self.process}__{self.variation}"
+
+    @property
+    def nevts(self) -> int:
+        """Number of generated events of the usable files."""
+        return sum(file.nevts for file in self.good)
+
+    @property
+    def entries(self) -> int:
+        """Number of stored events of the usable files."""
+        return sum(file.entries for file in self.good)
 
 
 def check_file(file: InputFile, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
@@ -130,12 +121,12 @@ def check_file(file: InputFile, tree: str, columns: Mapping[str, str | None]) ->
 
     Parameters
     ----------
-    file
+    file : InputFile
         The file.
-    tree
+    tree : str
         Name of its TTree or RNTuple.
-    columns
-        The columns that it must have, with their types such as `UInt_t` or `RVec<Float_t>`; None for any type.
+    columns : mapping of str to str or None
+        The columns that it must have, with their types, e.g. `unsigned int` or `RVec<float>`; None for any.
 
     Returns
     -------
@@ -161,25 +152,25 @@ def check_samples(
     tree: str,
     columns: Mapping[str, str | None],
     skip_bad: bool,
-    on_progress: Callable[[FileRecord], object] = lambda record: None,
-) -> CheckReport:
+    on_progress: Callable[[int, InputFile], object] = lambda done, file: None,
+) -> list[CheckedSample]:
     """Check all files of samples, in a process of its own that a damaged file may crash.
 
     Parameters
     ----------
-    samples
+    samples : sequence of Sample
         What to check.
     tree, columns
         As in `check_file`.
-    skip_bad
+    skip_bad : bool
         Whether to leave unusable files out instead of raising.
-    on_progress
-        Called after each file.
+    on_progress : callable
+        Called after each file with the number of files checked so far and the file.
 
     Returns
     -------
-    CheckReport
-        What is there to be used.
+    list of CheckedSample
+        What is there to be used, in the order of the samples.
 
     Raises
     ------
@@ -187,27 +178,30 @@ def check_samples(
         If a file is unusable and not to be left out, or if the usable ones of a sample make no sample: none, the
         same one twice, of different formats, or without a single event.
     """
-    records: list[FileRecord] = []
-    good: dict[str, tuple[CheckedFile, ...]] = {}
-    with _worker(tree, columns) as check:
+    result = []
+    done = 0
+    with Worker() as worker:
         for sample in samples:
-            usable = []
+            good: list[CheckedFile] = []
+            records: list[FileRecord] = []
             for file in sample.files:
-                record = (file.path, sample.name)
                 try:
-                    checked = check(file)
+                    good.append(_check_apart(worker, file, tree, columns))
                 except BadFile as error:
                     if not skip_bad:
                         raise
-                    records.append(FileRecord(*record, file.nevts, file.entries, "skipped", str(error)))
+                    numbers = (file.nevts, file.entries)
+                    records.append(FileRecord(file.path, sample.name, *numbers, "skipped", str(error)))
                 else:
-                    usable.append(checked)
+                    numbers = (good[-1].nevts, good[-1].entries)
                     note = "" if file.nevts is not None else "nevts is the number of entries in the file"
-                    records.append(FileRecord(*record, checked.nevts, checked.entries, "ok", note))
-                on_progress(records[-1])
-            _check_together(sample.name, usable)
-            good[sample.name] = tuple(usable)
-    return CheckReport(tuple(records), good)
+                    records.append(FileRecord(file.path, sample.name, *numbers, "ok", note))
+                done += 1
+                on_progress(done, file)
+            checked = CheckedSample(sample.process, sample.variation, tuple(good), tuple(records))
+            _check_together(checked)
+            result.append(checked)
+    return result
 
 
 class _Unusable(Exception):  # noqa: N818 (as BadFile)
@@ -305,81 +299,50 @@ def _check_branch(events: Any, name: str, entries: int) -> None:
 
 
 def _canonical(name: str) -> str:
-    """Name of a type that is the same for both formats, e.g. `RVec<Float_t>`."""
+    """One name for each type, in plain C++, e.g. `RVec<float>`."""
     name = name.removeprefix("ROOT::VecOps::")
     element = name.removeprefix("RVec<").removesuffix(">")
-    return name.replace(element, _TYPES.get(element, element))
+    return name.replace(element, _SAME_TYPE.get(element, element))
 
 
-def _check_together(sample: str, files: Sequence[CheckedFile]) -> None:
+def _check_together(sample: CheckedSample) -> None:
     """Check that usable files make a sample."""
-    if not files:
-        raise InputError(
-            f"{sample}: no usable file, leave the sample out with --samples or replace its files"
-        )
+    if not sample.good:
+        reason = sample.records[0].reason
+        raise InputError(f"{sample.name}: no usable file, leave it out with --samples; the first: {reason}")
     first_of: dict[str, CheckedFile] = {}
-    for file in files:
+    for file in sample.good:
         first = first_of.setdefault(file.uuid, file)
         if first is not file:
-            raise InputError(f"{sample}: {file.path} is a copy of {first.path} (same UUID), keep one of them")
-        if file.format != files[0].format:
             raise InputError(
-                f"{sample}: {files[0].path} is a {files[0].format} and {file.path} a {file.format},"
-                " a sample needs files of one format"
+                f"{sample.name}: {file.path} is a copy of {first.path} (same UUID), keep one of them"
             )
-    if sum(file.nevts for file in files) == 0:
+        if file.format != sample.good[0].format:
+            raise InputError(
+                f"{sample.name}: {sample.good[0].path} is a {sample.good[0].format} and {file.path} is a"
+                f" {file.format}, a sample needs files of one format"
+            )
+    if sample.nevts == 0:
         raise InputError(
-            f"{sample}: {files[0].path} and all its other files have no events, leave the sample out"
+            f"{sample.name}: no events in {sample.good[0].path} or its other files, leave it out with --samples"
         )
 
 
-@contextmanager
-def _worker(tree: str, columns: Mapping[str, str | None]) -> Iterator[Callable[[InputFile], CheckedFile]]:
-    """Give a `check_file` that runs in another process, and in a new one after a crash."""
-    context = get_context("spawn")  # a fork would inherit ROOT's threads' locks, but not the threads
-    process: Any = None
-    pipe: Any = None
-
-    def check(file: InputFile) -> CheckedFile:
-        nonlocal process, pipe
-        if process is None:
-            pipe, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, tree, dict(columns)), daemon=True)
-            process.start()
-            theirs.close()
-        pipe.send(file)
-        try:
-            if not pipe.poll(_TIMEOUT):
-                process.kill()
-            result = pipe.recv()
-        except EOFError:
-            process.join()
-            code, process = process.exitcode, None
-            raise _bad_file(file, f"cannot be opened (ROOT crashed or hung, exit code {code})") from None
-        if isinstance(result, Exception):
-            raise result
-        checked: CheckedFile = result
-        return checked
-
+def _check_apart(
+    worker: Worker, file: InputFile, tree: str, columns: Mapping[str, str | None]
+) -> CheckedFile:
+    """Check a file in a worker, whose death is the file's fault."""
     try:
-        yield check
+        return worker.call(_check_mortally, file, tree, columns)
+    except WorkerDied:
+        raise _bad_file(file, "ROOT crashed or hung when opening it") from None
+
+
+def _check_mortally(file: InputFile, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
+    """Check a file, and die without much ado where ROOT crashes or takes forever."""
+    load_root().gSystem.ResetSignals()
+    signal.alarm(_TIMEOUT_S)
+    try:
+        return check_file(file, tree, columns)
     finally:
-        if process is not None:
-            process.kill()
-            process.join()
-
-
-def _serve(pipe: Connection, tree: str, columns: Mapping[str, str | None]) -> None:
-    """Check the files that come through a pipe, and answer with what comes of it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the other process's to handle
-    try:
-        load_root().gSystem.ResetSignals()  # a crash is expected here, and no news
-    except ImportError as error:
-        pipe.send(error)
-        return
-    while True:
-        file = pipe.recv()
-        try:
-            pipe.send(check_file(file, tree, columns))
-        except BadFile as error:
-            pipe.send(error)
+        signal.alarm(0)
