@@ -33,12 +33,12 @@ PROCESSES: Mapping[str, tuple[str, ...]] = {process: (NOMINAL,) for process in (
 """The processes and their variations, which are simulations of their own."""
 
 COLUMNS = {
-    "run": "UInt_t",
-    "luminosityBlock": "UInt_t",
-    "event": "ULong64_t",
-    **{f"Electron_{quantity}": "RVec<Float_t>" for quantity in ("pt", "eta", "phi", "mass")},
-    **{f"Muon_{quantity}": "RVec<Float_t>" for quantity in ("pt", "eta", "phi", "mass")},
-    **{f"Jet_{quantity}": "RVec<Float_t>" for quantity in ("pt", "eta", "phi", "mass", "btagCSVV2")},
+    "run": "unsigned int",
+    "luminosityBlock": "unsigned int",
+    "event": "unsigned long",
+    **{f"Electron_{quantity}": "RVec<float>" for quantity in ("pt", "eta", "phi", "mass")},
+    **{f"Muon_{quantity}": "RVec<float>" for quantity in ("pt", "eta", "phi", "mass")},
+    **{f"Jet_{quantity}": "RVec<float>" for quantity in ("pt", "eta", "phi", "mass", "btagCSVV2")},
 }
 """The columns of a NanoAOD file that the graph reads, and their types."""
 

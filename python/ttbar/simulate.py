@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from rich.console import Console
 from rich.progress import track
 
@@ -17,6 +18,7 @@ from ttbar.errors import InputError
 from ttbar.library import load_root
 
 FILES_PER_SAMPLE = 2
+DEMO_EVENTS = 20_000
 DATASET_NAME = "dataset.json"
 
 
@@ -115,3 +117,18 @@ def _written_whole(path: Path) -> Iterator[Path]:
         raise InputError(f"{path} cannot be written: {error}") from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def demo() -> Path:
+    """The demo data set, simulated when it is asked for the first time.
+
+    Returns
+    -------
+    pathlib.Path
+        Its data set file, in the user's cache.
+    """
+    folder = platformdirs.user_cache_path("ttbar") / f"demo-{simulation_id()[:12]}"
+    dataset_file = folder / DATASET_NAME
+    if not dataset_file.exists():
+        simulate(folder, DEMO_EVENTS, simulated_samples(), seed=1, ballast=False)
+    return dataset_file
