@@ -1,7 +1,6 @@
 """What all Python tests share."""
 
 import os
-from pathlib import Path
 
 import pytest
 

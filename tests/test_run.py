@@ -95,9 +95,7 @@ def two_threads_reordered_rntuple(demo, tmp_path_factory) -> Results:
             samples.setdefault(process, {})[variation] = {"files": parts[::-1]}
     (folder / "dataset.json").write_text(json.dumps(samples))
     output = tmp_path_factory.mktemp("two_threads")
-    result = run_analysis(
-        "--dataset", folder / "dataset.json", "--threads", 2, "--seed", SEED, "--output", output
-    )
+    result = run_analysis("--dataset", folder / "dataset.json", "--threads", 2, "--seed", SEED, "--output", output)
     assert result.returncode == 0, result.stderr
     return Results(output)
 
@@ -243,9 +241,7 @@ def test_real_files(file, entries, selected, tmp_path):
     if not (data / file).exists():
         pytest.skip(f"{data / file} is not there; TTBAR_TEST_DATA names the folder")
     dataset = tmp_path / "dataset.json"
-    dataset.write_text(
-        json.dumps({"wjets": {"nominal": {"files": [{"path": str(data / file), "nevts": entries}]}}})
-    )
+    dataset.write_text(json.dumps({"wjets": {"nominal": {"files": [{"path": str(data / file), "nevts": entries}]}}}))
     result = run_analysis("--dataset", dataset, "--output", tmp_path, "--seed", SEED)
     assert result.returncode == 0, result.stderr
     expected = reference.run(reference.read_dataset(dataset), MODEL, seed=SEED)

@@ -116,9 +116,7 @@ def load_dataset(
     error = next(_Validator(_schema(known)).iter_errors(document), None)
     if error is not None:
         place = error.json_path.removeprefix("$").removeprefix(".") or "the top level"
-        raise InputError(
-            f"{path}: {place} must be {error.schema['description']}, not {short_repr(error.instance)}"
-        )
+        raise InputError(f"{path}: {place} must be {error.schema['description']}, not {short_repr(error.instance)}")
     return [
         Sample(process, variation, _files(path, f"{process}.{variation}", content["files"], prefixes))
         for process, variations in document.items()
@@ -246,9 +244,7 @@ def _files(
 
 def _resolve(here: str, dataset: Path, written: str, prefixes: Sequence[tuple[str, str]]) -> str:
     """Absolute path or URL of a file, given what the data set file writes."""
-    path = next(
-        (new + written.removeprefix(old) for old, new in prefixes if written.startswith(old)), written
-    )
+    path = next((new + written.removeprefix(old) for old, new in prefixes if written.startswith(old)), written)
     scheme = re.match("([A-Za-z][A-Za-z0-9+.-]*)://", path)
     if scheme is None:
         return str(dataset.absolute().parent / path)

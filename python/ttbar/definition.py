@@ -27,7 +27,7 @@ DATA = "data"
 
 NOMINAL = "nominal"
 
-PROCESSES: Mapping[str, tuple[str, ...]] = {process: (NOMINAL,) for process in (*CROSS_SECTIONS, DATA)} | {
+PROCESSES: Mapping[str, tuple[str, ...]] = dict.fromkeys((*CROSS_SECTIONS, DATA), (NOMINAL,)) | {
     "ttbar": (NOMINAL, "scaledown", "scaleup", "ME_var", "PS_var")
 }
 """The processes and their variations, which are simulations of their own."""
@@ -87,9 +87,7 @@ JET_ENERGY_UNIVERSES = ("pt_scale_up", "pt_res_up")
 
 BTAG_JETS = 4
 BTAG_SLOPE = 0.075 / 50  # relative change of the weight per GeV of a jet's transverse momentum
-BTAG_VARIATIONS = tuple(
-    f"btag_var_{jet}_{direction}" for jet in range(BTAG_JETS) for direction in ("up", "down")
-)
+BTAG_VARIATIONS = tuple(f"btag_var_{jet}_{direction}" for jet in range(BTAG_JETS) for direction in ("up", "down"))
 
 CONSTANT_WEIGHTS = {"wjets": {"scale_var_up": 1.025, "scale_var_down": 0.975}}
 """Variations of the weight by a constant, which is applied after the event loop."""
@@ -149,16 +147,13 @@ def graph(events: Any, *, varied: bool, seed: int) -> tuple[dict[str, Any], dict
     if varied:
         jets = jets.Vary(
             "jet_scale",
-            "ttbar::varied_jet_scales(Jet_pt, run, luminosityBlock, event, "
-            f"{JET_SCALE_UP}, {JET_RESOLUTION}, {seed}u)",
+            f"ttbar::varied_jet_scales(Jet_pt, run, luminosityBlock, event, {JET_SCALE_UP}, {JET_RESOLUTION}, {seed}u)",
             JET_ENERGY_UNIVERSES,
             "jet_energy",
         )
     jets = jets.Define("jets", f"ttbar::select_jets(Jet_pt, jet_scale, {MIN_JET_PT})")
     cuts["four_jets"] = jets.Filter(f"jets.size() >= {MIN_JETS}")
-    cuts["one_btag"] = cuts["four_jets"].Filter(
-        f"ttbar::count_at_least(Jet_btagCSVV2, jets, {MIN_BTAG}) >= 1"
-    )
+    cuts["one_btag"] = cuts["four_jets"].Filter(f"ttbar::count_at_least(Jet_btagCSVV2, jets, {MIN_BTAG}) >= 1")
 
     assigned = (
         cuts["one_btag"]

@@ -11,11 +11,8 @@ import uproot
 from ttbar import definition
 from ttbar.results import written_whole
 
-Histograms = dict[tuple[str, str], hist.Hist]
-"""Histograms of one sample by region and variation."""
 
-
-def from_root(histogram: Any, region: str) -> hist.Hist:
+def from_root(histogram: Any, region: str) -> hist.Hist[Any]:
     """Copy a two-dimensional histogram out of ROOT, without what lies outside of the deltaR axis.
 
     Parameters
@@ -31,9 +28,7 @@ def from_root(histogram: Any, region: str) -> hist.Hist:
         Axes `observable`, with flow bins, and `deltaR`, without; weighted storage.
     """
     copy = hist.Hist(
-        hist.axis.Regular(
-            *definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label
-        ),
+        hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label),
         hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL, flow=False),
         storage=hist.storage.Weight(),
     )
@@ -51,7 +46,7 @@ def name_of(region: str, process: str, variation: str) -> str:
     return "_".join(part for part in (region, process, variation) if part != definition.NOMINAL)
 
 
-def write(path: Path, histograms: Mapping[str, hist.Hist]) -> None:
+def write(path: Path, histograms: Mapping[str, hist.Hist[Any]]) -> None:
     """Write histograms and their projections to a ROOT file, whole or not at all.
 
     Parameters

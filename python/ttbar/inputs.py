@@ -314,9 +314,7 @@ def _check_together(sample: CheckedSample) -> None:
     for file in sample.good:
         first = first_of.setdefault(file.uuid, file)
         if first is not file:
-            raise InputError(
-                f"{sample.name}: {file.path} is a copy of {first.path} (same UUID), keep one of them"
-            )
+            raise InputError(f"{sample.name}: {file.path} is a copy of {first.path} (same UUID), keep one of them")
         if file.format != sample.good[0].format:
             raise InputError(
                 f"{sample.name}: {sample.good[0].path} is a {sample.good[0].format} and {file.path} is a"
@@ -328,9 +326,7 @@ def _check_together(sample: CheckedSample) -> None:
         )
 
 
-def _check_apart(
-    worker: Worker, file: InputFile, tree: str, columns: Mapping[str, str | None]
-) -> CheckedFile:
+def _check_apart(worker: Worker, file: InputFile, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
     """Check a file in a worker, whose death is the file's fault."""
     try:
         return worker.call(_check_mortally, file, tree, columns)

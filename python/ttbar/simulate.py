@@ -75,7 +75,7 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
     ValueError
         If a sample cannot be simulated.
     """
-    ROOT = load_root()
+    root = load_root()
     unknown = [name for name in samples if name not in simulated_samples()]
     if unknown:
         raise ValueError(f"no sample {unknown[0]} can be simulated, only {', '.join(simulated_samples())}")
@@ -92,9 +92,9 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
     for name, number in track(jobs, "Simulating", console=Console(stderr=True)):
         stored = events * (number + 1) // n_files - events * number // n_files
         path = output / f"{name}_{number}.root"
-        options = ROOT.ttbar.SimulationOptions(name, stored, number, seed, ballast)
+        options = root.ttbar.SimulationOptions(name, stored, number, seed, ballast)
         with _written_whole(path) as draft:
-            generated = int(ROOT.ttbar.simulate(str(draft), options))
+            generated = int(root.ttbar.simulate(str(draft), options))
         process, variation = name.split("__")
         content = dataset.setdefault(process, {}).setdefault(variation, {"nevts_total": 0, "files": []})
         content["nevts_total"] += generated
