@@ -1,7 +1,7 @@
 """The demo data set: NanoAOD-like files of a toy simulation.
 
-The toy knows decay chains and shapes of distributions, but neither matrix elements nor a detector: its events look like
-simulated CMS events of 2015 and exercise an analysis, and nothing measured with them says anything about nature.
+The toy knows decay chains and shapes of distributions, but neither matrix elements nor a detector. Its events
+look like simulated CMS events of 2015 and exercise an analysis; nothing measured with them tells of nature.
 """
 
 import contextlib
@@ -47,8 +47,8 @@ def simulation_id() -> str:
 def simulate(output: Path, events: int, samples: Sequence[str], seed: int, ballast: bool) -> Path:
     """Simulate a data set.
 
-    Samples and files draw from random streams of their own, so that a sample's events do not depend on which others are
-    simulated.
+    Samples and files draw from random streams of their own, so that a sample's events do not depend on which
+    others are simulated.
 
     Parameters
     ----------
