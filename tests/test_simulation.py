@@ -109,9 +109,7 @@ def test_ballast_makes_a_file_as_wide_as_a_real_one_and_changes_nothing_else(dat
     wide = simulate(tmp_path, 500, ["ttbar__nominal"], 1, True)
     tree = uproot.open(wide.parent / "ttbar__nominal_0.root")["Events"]
     assert types(tree) == types(real_tree)
-    narrow = uproot.open(dataset.parent / "ttbar__nominal_0.root")["Events"].arrays(
-        entry_stop=tree.num_entries
-    )
+    narrow = uproot.open(dataset.parent / "ttbar__nominal_0.root")["Events"].arrays(entry_stop=tree.num_entries)
     assert ak.array_equal(tree.arrays(narrow.fields), narrow)
     bytes_per_event = sum(branch.compressed_bytes for branch in tree.branches) / tree.num_entries
     assert 1000 < bytes_per_event < 4000
@@ -234,8 +232,7 @@ def test_no_event_appears_twice(dataset):
 
 def test_seeds_differ(tmp_path):
     first, second = (
-        read(simulate(tmp_path / str(seed), 10, ["wjets__nominal"], seed, False), "wjets__nominal")
-        for seed in (1, 2)
+        read(simulate(tmp_path / str(seed), 10, ["wjets__nominal"], seed, False), "wjets__nominal") for seed in (1, 2)
     )
     assert not ak.array_equal(first.GenJet_pt, second.GenJet_pt)
 
