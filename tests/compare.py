@@ -13,7 +13,7 @@ from reference import DELTA_R_EDGES, N_BINS, OBSERVABLE_EDGES, Histogram, Refere
 RELATIVE = 1e-9
 
 
-def describe_differences(name: str, what: str, found: NDArray[np.float64], expected: NDArray[np.float64]) -> list[str]:
+def describe_differences(name: str, what: str, found: NDArray[Any], expected: NDArray[Any]) -> list[str]:
     """Return a line that says which elements differ and the first of them, or no line."""
     if found.shape != expected.shape:
         return [f"{name}: {what} of shape {found.shape}, expected {expected.shape}"]
