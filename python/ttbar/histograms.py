@@ -25,11 +25,18 @@ def from_root(histogram: Any, region: str) -> hist.Hist[Any]:
     Returns
     -------
     hist.Hist
-        Axes `observable`, with flow bins, and `deltaR`, without; weighted storage.
+        Axes `observable` and `deltaR`, weighted storage; the flow bins of deltaR are empty.
+
+    Raises
+    ------
+    ValueError
+        If the histogram has no sums of squared weights.
     """
+    if not histogram.GetSumw2N():
+        raise ValueError(f"the histogram of {region} has no sums of squared weights")
     copy = hist.Hist(
         hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label),
-        hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL, flow=False),
+        hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL),
         storage=hist.storage.Weight(),
     )
     n_x, n_y = histogram.GetNbinsX(), histogram.GetNbinsY()
@@ -37,7 +44,7 @@ def from_root(histogram: Any, region: str) -> hist.Hist[Any]:
     for part, array in (("value", histogram.GetArray()), ("variance", histogram.GetSumw2().GetArray())):
         # ROOT stores x fastest, flow bins included.
         bins = np.frombuffer(array, dtype=np.float64, count=(n_x + 2) * (n_y + 2)).reshape(n_y + 2, n_x + 2)
-        view[part] = bins[1:-1].T
+        view[part][:, 1:-1] = bins[1:-1].T
     return copy
 
 

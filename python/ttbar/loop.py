@@ -100,6 +100,8 @@ def initialise(threads: int | None, model: str | None) -> tuple[int, str]:
         If the model cannot be used.
     """
     root = load_root()
+    # Without this, ROOT leaves the sums of squares out where all weights are 1.
+    root.TH1.SetDefaultSumw2(True)
     if threads != 1:
         root.EnableImplicitMT(threads or 0)
     if model is not None:
