@@ -124,7 +124,7 @@ Example:
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the files.")
 @click.option(
     "--events",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=1),
     default=20_000,
     show_default=True,
     metavar="N",
@@ -135,7 +135,7 @@ Example:
     default="all",
     show_default=True,
     metavar="LIST",
-    help="'all', or names such as ttbar__nominal,wjets__nominal.",
+    help="'all', 'nominal', or names such as ttbar__nominal,wjets__nominal.",
 )
 @click.option(
     "--seed",
@@ -148,9 +148,11 @@ Example:
 @click.option("--ballast", is_flag=True, help="Also write unused columns, to make files as wide as real ones.")
 def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) -> None:
     """Write NanoAOD-like files of a toy simulation, and their dataset.json."""
+    from ttbar.dataset import select_names
     from ttbar.simulate import simulate as simulate_samples
+    from ttbar.simulate import simulated_samples
 
-    simulate_samples(output, events, samples, seed, ballast)
+    simulate_samples(output, events, select_names(simulated_samples(), samples), seed, ballast)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
