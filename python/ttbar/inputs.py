@@ -268,19 +268,19 @@ def _check_content(file: InputFile, tree: str, columns: Mapping[str, str | None]
 def _check_tree(root: Any, opened: Any, tree: str, columns: Mapping[str, str | None]) -> tuple[Format, int]:
     """Check the tree of an open file; its format and number of entries come back."""
     events = opened.Get(tree)
-    kind = type(events).__cpp_name__
     if not events:
         names = ", ".join(sorted({str(key.GetName()) for key in opened.GetListOfKeys()})) or "nothing"
-        raise _Unusable(f"has no '{tree}' (--tree), but {names}")
-    if kind == "ROOT::RNTuple":
+        raise _Unusable(f"has no '{tree}' (--tree), but {shorten(names, 200)}")
+    if isinstance(events, root.RNTuple):
         format_: Format = "RNTuple"
         entries = int(root.RNTupleReader.Open(events).GetNEntries())
         frame = root.RDataFrame(tree, opened.GetName())
-    elif events.InheritsFrom("TTree"):
+    elif isinstance(events, root.TTree):
         format_ = "TTree"
         entries = int(events.GetEntries())
         frame = root.RDataFrame(events)
     else:
+        kind = type(events).__cpp_name__
         raise _Unusable(f"has a {kind} named '{tree}' (--tree), not a TTree or RNTuple")
     for name, expected in columns.items():
         if not frame.HasColumn(name):
@@ -294,7 +294,7 @@ def _check_tree(root: Any, opened: Any, tree: str, columns: Mapping[str, str | N
 
 
 def _check_branch(events: Any, name: str, entries: int) -> None:
-    """Check that a branch, and the one that holds the lengths of its arrays, reach to the end of their TTree."""
+    """Check that a branch, and the one with the lengths of its arrays, reach to the end of their TTree."""
     leaf = events.GetLeaf(name)
     for part in (leaf, leaf and leaf.GetLeafCount()):
         if part and part.GetBranch().GetEntries() != entries:
