@@ -1,7 +1,6 @@
 """The whole job, from the command line to the results folder."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -236,12 +235,11 @@ def test_reading_alone_is_measured(demo, tmp_path):
     ("file", "entries", "selected"),
     [("nanoaod_2015_200events.root", 200, 2), ("nanoaod_2015_10events_rntuple.root", 10, None)],
 )
-def test_real_files(file, entries, selected, tmp_path):
-    data = Path(os.environ.get("TTBAR_TEST_DATA", PROGRAM.parents[1] / "shared" / "data"))
-    if not (data / file).exists():
-        pytest.skip(f"{data / file} is not there; TTBAR_TEST_DATA names the folder")
+def test_real_files(file, entries, selected, test_data, tmp_path):
     dataset = tmp_path / "dataset.json"
-    dataset.write_text(json.dumps({"wjets": {"nominal": {"files": [{"path": str(data / file), "nevts": entries}]}}}))
+    dataset.write_text(
+        json.dumps({"wjets": {"nominal": {"files": [{"path": str(test_data / file), "nevts": entries}]}}})
+    )
     result = run_analysis("--dataset", dataset, "--output", tmp_path, "--seed", SEED)
     assert result.returncode == 0, result.stderr
     expected = reference.run(reference.read_dataset(dataset), MODEL, seed=SEED)

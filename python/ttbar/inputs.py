@@ -48,6 +48,15 @@ _SAME_TYPE = {
 class BadFile(InputError):  # noqa: N818 (it is the state of a file)
     """An input file that cannot be used."""
 
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """One line that names the file, says why and what to do."""
+        path, reason = self.args
+        return f"{path}: {reason}; replace the file, or leave it out with --bad-files skip"
+
 
 @dataclass(frozen=True)
 class CheckedFile:
@@ -144,7 +153,7 @@ def check_file(file: InputFile, tree: str, columns: Mapping[str, str | None]) ->
             _check_local(Path(file.path))
         return _check_content(file, tree, columns)
     except _Unusable as error:
-        raise _bad_file(file, str(error)) from error
+        raise BadFile(file.path, str(error)) from error
 
 
 def check_samples(
@@ -175,8 +184,8 @@ def check_samples(
     Raises
     ------
     InputError
-        If a file is unusable and not to be left out, or if the usable ones of a sample make no sample: none, the
-        same one twice, of different formats, or without a single event.
+        If a file is unusable and not to be left out, or if the usable ones of a sample make no sample: none,
+        the same one twice, of different formats, or without a single event.
     """
     result = []
     done = 0
@@ -191,7 +200,7 @@ def check_samples(
                     if not skip_bad:
                         raise
                     numbers = (file.nevts, file.entries)
-                    records.append(FileRecord(file.path, sample.name, *numbers, "skipped", str(error)))
+                    records.append(FileRecord(file.path, sample.name, *numbers, "skipped", error.reason))
                 else:
                     numbers = (good[-1].nevts, good[-1].entries)
                     note = "" if file.nevts is not None else "nevts is the number of entries in the file"
@@ -206,11 +215,6 @@ def check_samples(
 
 class _Unusable(Exception):  # noqa: N818 (as BadFile)
     """Why a file is bad, without its name."""
-
-
-def _bad_file(file: InputFile, reason: str) -> BadFile:
-    """Say that a file is bad, why, and what to do."""
-    return BadFile(f"{file.path}: {reason}; replace the file, or leave it out with --bad-files skip")
 
 
 def _check_local(path: Path) -> None:
@@ -264,19 +268,19 @@ def _check_content(file: InputFile, tree: str, columns: Mapping[str, str | None]
 def _check_tree(root: Any, opened: Any, tree: str, columns: Mapping[str, str | None]) -> tuple[Format, int]:
     """Check the tree of an open file; its format and number of entries come back."""
     events = opened.Get(tree)
-    kind = type(events).__cpp_name__
     if not events:
         names = ", ".join(sorted({str(key.GetName()) for key in opened.GetListOfKeys()})) or "nothing"
-        raise _Unusable(f"has no '{tree}' (--tree), but {names}")
-    if kind == "ROOT::RNTuple":
+        raise _Unusable(f"has no '{tree}' (--tree), but {shorten(names, 200)}")
+    if isinstance(events, root.RNTuple):
         format_: Format = "RNTuple"
         entries = int(root.RNTupleReader.Open(events).GetNEntries())
         frame = root.RDataFrame(tree, opened.GetName())
-    elif events.InheritsFrom("TTree"):
+    elif isinstance(events, root.TTree):
         format_ = "TTree"
         entries = int(events.GetEntries())
         frame = root.RDataFrame(events)
     else:
+        kind = type(events).__cpp_name__
         raise _Unusable(f"has a {kind} named '{tree}' (--tree), not a TTree or RNTuple")
     for name, expected in columns.items():
         if not frame.HasColumn(name):
@@ -290,12 +294,12 @@ def _check_tree(root: Any, opened: Any, tree: str, columns: Mapping[str, str | N
 
 
 def _check_branch(events: Any, name: str, entries: int) -> None:
-    """Check that a branch, and the one that holds the lengths of its arrays, reach to the end of their TTree."""
+    """Check that a branch, and the one with the lengths of its arrays, reach to the end of their TTree."""
     leaf = events.GetLeaf(name)
     for part in (leaf, leaf and leaf.GetLeafCount()):
         if part and part.GetBranch().GetEntries() != entries:
-            branch = part.GetBranch()
-            raise _Unusable(f"has {entries} entries, but {branch.GetEntries()} of '{branch.GetName()}'")
+            branch = part.GetBranch().GetName()
+            raise _Unusable(f"has {entries} entries, but {part.GetBranch().GetEntries()} in '{branch}'")
 
 
 def _canonical(name: str) -> str:
@@ -308,8 +312,10 @@ def _canonical(name: str) -> str:
 def _check_together(sample: CheckedSample) -> None:
     """Check that usable files make a sample."""
     if not sample.good:
-        reason = sample.records[0].reason
-        raise InputError(f"{sample.name}: no usable file, leave it out with --samples; the first: {reason}")
+        first_bad = sample.records[0]
+        raise InputError(
+            f"{sample.name}: no usable file, leave the sample out with --samples ({first_bad.path}: {first_bad.reason})"
+        )
     first_of: dict[str, CheckedFile] = {}
     for file in sample.good:
         first = first_of.setdefault(file.uuid, file)
@@ -322,7 +328,7 @@ def _check_together(sample: CheckedSample) -> None:
             )
     if sample.nevts == 0:
         raise InputError(
-            f"{sample.name}: no events in {sample.good[0].path} or its other files, leave it out with --samples"
+            f"{sample.name}: no events in {sample.good[0].path} or any other file, leave the sample out with --samples"
         )
 
 
@@ -331,7 +337,7 @@ def _check_apart(worker: Worker, file: InputFile, tree: str, columns: Mapping[st
     try:
         return worker.call(_check_mortally, file, tree, columns)
     except WorkerDied:
-        raise _bad_file(file, "ROOT crashed or hung when opening it") from None
+        raise BadFile(file.path, "ROOT crashed or hung when opening it") from None
 
 
 def _check_mortally(file: InputFile, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
