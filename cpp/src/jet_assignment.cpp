@@ -7,7 +7,8 @@ namespace ttbar {
 
 namespace {
 
-/// What a forest answered lately. Two entries serve the three universes of an event, of which at least two mostly agree.
+/// What a forest answered lately. Two entries serve the three universes of an event, of which at least two
+/// mostly agree.
 struct Memo {
     struct Entry {
         std::uint64_t forest = 0;
@@ -26,9 +27,9 @@ int find_best(const Forest& forest, const PermutationFeatures& features) {
 
 } // namespace
 
-PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
-                                         const ROOT::RVecF& mass, const ROOT::RVecI& selected,
-                                         const Lepton& lepton) {
+PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta,
+                                         const ROOT::RVecF& phi, const ROOT::RVecF& mass,
+                                         const ROOT::RVecI& selected, const Lepton& lepton) {
     struct Jet {
         double eta, phi, mass;
         float pt;

@@ -17,7 +17,9 @@ double smearing_factor(const EventId& id, std::uint32_t jet, double resolution, 
     return 1. + resolution * std::sqrt(-2. * std::log(u)) * std::cos(2. * pi * v);
 }
 
-ROOT::RVecD nominal_jet_scale(const ROOT::RVecF& pt) { return ROOT::RVecD(pt.size(), 1.); }
+ROOT::RVecD nominal_jet_scale(const ROOT::RVecF& pt) {
+    return ROOT::RVecD(pt.size(), 1.);
+}
 
 ROOT::RVec<ROOT::RVecD> varied_jet_scales(const ROOT::RVecF& pt, std::uint32_t run,
                                           std::uint32_t luminosity_block, std::uint64_t event, double scale,

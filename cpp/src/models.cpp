@@ -21,6 +21,8 @@ void load_models(const std::vector<std::string>& paths) {
     loaded() = std::move(models);
 }
 
-const Forest& model(std::size_t index) { return loaded().at(index); }
+const Forest& model(std::size_t index) {
+    return loaded().at(index);
+}
 
 } // namespace ttbar

@@ -25,8 +25,9 @@ double scalar_sum(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::R
     return sum;
 }
 
-double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
-                   const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag) {
+double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
+                   const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected,
+                   double min_btag) {
     ROOT::RVec<FourMomentum> jets;
     jets.reserve(selected.size());
     for (const int jet : selected) {

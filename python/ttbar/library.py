@@ -8,7 +8,18 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-HEADERS = ("jet_assignment.hpp", "jet_energy.hpp", "models.hpp", "observables.hpp", "selection.hpp", "weights.hpp")
+HEADERS = (
+    "actions.hpp",
+    "jet_assignment.hpp",
+    "jet_energy.hpp",
+    "models.hpp",
+    "observables.hpp",
+    "reading.hpp",
+    "root_errors.hpp",
+    "selection.hpp",
+    "simulation.hpp",
+    "weights.hpp",
+)
 
 
 def resource(*parts: str) -> Path:

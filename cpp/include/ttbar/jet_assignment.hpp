@@ -31,28 +31,42 @@ inline constexpr std::array<Permutation, 12> permutations{{{1, 0, 2, 3},
                                                            {3, 2, 1, 0}}};
 
 /// Names of the features of a permutation, in the order of the model's columns.
-inline constexpr std::array<const char*, 19> feature_names{
-    "deltaR_lepton_b_lep", "deltaR_W1_W2",    "deltaR_W1_b_had",    "deltaR_W2_b_had",   "deltaPhi_lepton_b_lep",
-    "deltaPhi_W1_W2",      "deltaPhi_W1_b_had", "deltaPhi_W2_b_had", "mass_lepton_b_lep", "mass_W1_W2",
-    "mass_W1_W2_b_had",    "pt_W1",           "pt_W2",              "pt_b_had",          "pt_b_lep",
-    "mass_W1",             "mass_W2",         "mass_b_had",         "mass_b_lep"};
+inline constexpr std::array<const char*, 19> feature_names{"deltaR_lepton_b_lep",
+                                                           "deltaR_W1_W2",
+                                                           "deltaR_W1_b_had",
+                                                           "deltaR_W2_b_had",
+                                                           "deltaPhi_lepton_b_lep",
+                                                           "deltaPhi_W1_W2",
+                                                           "deltaPhi_W1_b_had",
+                                                           "deltaPhi_W2_b_had",
+                                                           "mass_lepton_b_lep",
+                                                           "mass_W1_W2",
+                                                           "mass_W1_W2_b_had",
+                                                           "pt_W1",
+                                                           "pt_W2",
+                                                           "pt_b_had",
+                                                           "pt_b_lep",
+                                                           "mass_W1",
+                                                           "mass_W2",
+                                                           "mass_b_had",
+                                                           "mass_b_lep"};
 
 /// The features of all permutations, row after row.
 using PermutationFeatures = std::array<float, permutations.size() * feature_names.size()>;
 
-/// Features of the permutations of the first four selected jets, computed in double precision and rounded once.
-/// Angular differences are plain differences, phi is not wrapped; the masses of several objects are sums of
-/// their masses.
+/// Features of the permutations of the first four selected jets, computed in double precision and rounded
+/// once. Angular differences are plain differences, phi is not wrapped; the masses of several objects are
+/// sums of their masses.
 /// @param pt,eta,phi,mass stored kinematics of the jets, pt and mass in GeV
 /// @param selected        indices of the selected jets, at least four
 /// @param lepton          the selected lepton
 /// @return features, one row for each of ttbar::permutations
-PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
-                                         const ROOT::RVecF& mass, const ROOT::RVecI& selected,
-                                         const Lepton& lepton);
+PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta,
+                                         const ROOT::RVecF& phi, const ROOT::RVecF& mass,
+                                         const ROOT::RVecI& selected, const Lepton& lepton);
 
-/// The permutation with the highest probability, the first of equal ones. The last answers of each thread are kept, so
-/// that the universes of an event whose four jets are the same cost one evaluation.
+/// The permutation with the highest probability, the first of equal ones. The last answers of each thread are
+/// kept, so that the universes of an event whose four jets are the same cost one evaluation.
 /// @param forest   model with feature_names.size() features
 /// @param features rows as from permutation_features
 /// @return index into ttbar::permutations

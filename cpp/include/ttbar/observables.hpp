@@ -13,15 +13,16 @@ namespace ttbar {
 /// @return H_T in GeV
 double scalar_sum(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::RVecI& selected);
 
-/// The mass of the hadronic top candidate: of all combinations of three selected jets in which at least one is
-/// b-tagged, the one whose four-momentum sum has the largest transverse momentum. A tie goes to the first in the
-/// order i < j < k.
+/// The mass of the hadronic top candidate: of all combinations of three selected jets in which at least one
+/// is b-tagged, the one whose four-momentum sum has the largest transverse momentum. A tie goes to the first
+/// in the order i < j < k.
 /// @param pt,eta,phi,mass stored kinematics of the jets, pt and mass in GeV
 /// @param btag            b-tag scores
 /// @param selected        indices of the selected jets
 /// @param min_btag        what the score of a b-tagged jet must exceed
 /// @return mass in GeV; a mass squared below zero counts as zero, and without a combination the mass is -1
-double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
-                   const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag);
+double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
+                   const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected,
+                   double min_btag);
 
 } // namespace ttbar

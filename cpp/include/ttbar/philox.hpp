@@ -1,6 +1,7 @@
 /// @file
 /// Philox4x32-10, a counter-based random number generator: a pure function of a counter and a key.
-/// Source: J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11, doi:10.1145/2063384.2063405.
+/// Source: J. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11,
+/// doi:10.1145/2063384.2063405.
 #pragma once
 
 #include <array>

@@ -33,7 +33,8 @@ int count_above(const ROOT::RVecF& values, const ROOT::RVecI& selected, double t
 /// @return number of selected jets
 int count_at_least(const ROOT::RVecF& values, const ROOT::RVecI& selected, double threshold);
 
-/// The first electron above a threshold, or else the first such muon: in an event with exactly one lepton, that one.
+/// The first electron above a threshold, or else the first such muon: in an event with exactly one lepton,
+/// that one.
 /// @param electron_pt,electron_eta,electron_phi,electron_mass stored electrons, pt and mass in GeV
 /// @param muon_pt,muon_eta,muon_phi,muon_mass                 stored muons, pt and mass in GeV
 /// @param min_pt what the transverse momentum must exceed, in GeV

@@ -6,8 +6,8 @@
 
 namespace ttbar {
 
-/// Weights of a b-tagging uncertainty that grows with the transverse momentum of one jet, for each of the leading
-/// selected jets in turn: first up, then down.
+/// Weights of a b-tagging uncertainty that grows with the transverse momentum of one jet, for each of the
+/// leading selected jets in turn: first up, then down.
 /// @param pt       stored transverse momenta in GeV
 /// @param selected indices of the selected jets, at least n_jets of them
 /// @param n_jets   number of leading jets

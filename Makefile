@@ -1,0 +1,40 @@
+# Everything a fresh clone needs. `make run` and `make test` set up what is missing, and do nothing twice.
+
+ENVIRONMENT := .venv
+PYTHON := $(ENVIRONMENT)/bin/python
+SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake cpp models tests/cpp -type f)
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test bench format clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+setup: $(ENVIRONMENT)/.built ## environment, locked dependencies, C++ build
+
+run: setup ## run the analysis; ARGS="--threads 1" passes options on
+	$(PYTHON) run_analysis.py $(ARGS)
+
+test: setup ## all tests, C++ and Python
+	$(ENVIRONMENT)/bin/ctest --test-dir build --output-on-failure --no-tests=error
+	$(PYTHON) -m pytest $(ARGS)
+
+bench: setup ## speed, printed as ratios; takes minutes
+	for benchmark in benchmarks/*.py; do $(PYTHON) $$benchmark $(ARGS) || exit; done
+
+format: setup ## format and check the code as a commit would
+	$(ENVIRONMENT)/bin/pre-commit run --all-files
+
+clean: ## remove what setup has made
+	rm -rf $(ENVIRONMENT) build
+
+$(ENVIRONMENT)/.locked: requirements.lock scripts/setup-environment
+	scripts/setup-environment $(ENVIRONMENT)
+	@touch $@
+
+$(ENVIRONMENT)/.built: $(ENVIRONMENT)/.locked $(SOURCES)
+	@echo "Building the C++ library and installing the package"
+	@PATH="$(CURDIR)/$(ENVIRONMENT)/bin:$$PATH" $(PYTHON) -m pip install --quiet --no-build-isolation --no-deps \
+	  --config-settings build-dir=build --config-settings cmake.define.BUILD_TESTING=ON --editable .
+	@touch $@

@@ -1,0 +1,43 @@
+/// @file
+/// The actions at the ends of a graph. They are the same in every analysis, so they are compiled here, where
+/// the interpreter would take a second for each.
+#pragma once
+
+#include <ROOT/RDF/RInterface.hxx>
+#include <ROOT/RDF/RResultMap.hxx>
+#include <ROOT/RResultPtr.hxx>
+#include <TH2D.h>
+
+#include <cstdint>
+#include <string>
+
+namespace ttbar {
+
+/// Book the number of events that reach a node.
+/// @param node the node
+/// @return the number
+ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node);
+
+/// Book a two-dimensional histogram with sums of squared weights.
+/// @param node   a node where the columns are doubles
+/// @param model  name and binning
+/// @param x,y    columns of the axes
+/// @param weight column of the weight
+/// @return the histogram
+ROOT::RDF::RResultPtr<TH2D> histogram(ROOT::RDF::RNode node, const ROOT::RDF::TH2DModel& model,
+                                      const std::string& x, const std::string& y, const std::string& weight);
+
+/// All variations of a booked result; compiles what is booked so far.
+/// @param result what count or histogram gave
+/// @return results by variation
+ROOT::RDF::Experimental::RResultMap<ULong64_t> variations(ROOT::RDF::RResultPtr<ULong64_t> result);
+
+/// @copydoc variations
+ROOT::RDF::Experimental::RResultMap<TH2D> variations(ROOT::RDF::RResultPtr<TH2D> result);
+
+/// Let an event loop report how far it is.
+/// @param events  what count gave for the node at the top
+/// @param address of a std::uint64_t in shared memory, to which processed events are added as the loop goes
+void report_progress(ROOT::RDF::RResultPtr<ULong64_t> events, std::uintptr_t address);
+
+} // namespace ttbar

@@ -1,0 +1,47 @@
+/// @file
+/// Counting the errors that ROOT reports in passing and goes on after.
+#pragma once
+
+#include <TError.h>
+
+#include <cstddef>
+#include <mutex>
+#include <string>
+
+namespace ttbar {
+
+/// Counts the messages of level kError and above from its construction on, and keeps the first one. All
+/// messages go on to the handler that was in place before. Any thread may report; but collectors are made and
+/// stopped in one thread, while no other reports, the last one made being the first one stopped.
+class ErrorCollector {
+  public:
+    ErrorCollector();
+    ~ErrorCollector();
+    ErrorCollector(const ErrorCollector&) = delete;
+    ErrorCollector& operator=(const ErrorCollector&) = delete;
+
+    /// Put the handler that was in place before back. What was collected stays. Does nothing the second time.
+    void stop();
+
+    /// @return number of messages of level kError and above so far
+    std::size_t count() const;
+
+    /// @return the first of these messages with where it came from, in printable ASCII with '?' for all else;
+    /// empty
+    ///         if there is none
+    std::string first() const;
+
+  private:
+    static void handle(int level, Bool_t abort, const char* location, const char* message);
+
+    static ErrorCollector* s_current; ///< the last one made that has not been stopped
+
+    ErrorCollector* m_outer;
+    ErrorHandlerFunc_t m_previous;
+    bool m_stopped = false;
+    mutable std::mutex m_mutex;
+    std::size_t m_count = 0;
+    std::string m_first;
+};
+
+} // namespace ttbar

@@ -1,0 +1,180 @@
+"""The command line."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from ttbar import __version__
+from ttbar.errors import TtbarError
+from ttbar.library import resource
+
+EXIT_USAGE = 2
+EXIT_INPUT = 3
+EXIT_INTERRUPTED = 130
+
+
+class Prefix(click.ParamType[tuple[str, str]]):
+    """`OLD=NEW`, split at the first equals sign."""
+
+    name = "OLD=NEW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Split, if it is not split yet."""
+        if isinstance(value, tuple):
+            return value
+        old, equals, new = value.partition("=")
+        if not (old and equals):
+            self.fail(f"{value!r} is not of the form OLD=NEW", param, ctx)
+        return old, new
+
+
+class Percent(click.ParamType[str]):
+    """A share of a file for which there is a list of columns."""
+
+    name = "PERCENT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check against the lists there are."""
+        from ttbar.io_only import COLUMNS
+
+        if value not in COLUMNS:
+            self.fail(f"{value!r} is not one of {', '.join(COLUMNS)}", param, ctx)
+        return str(value)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def cli() -> None:
+    """Top-quark pairs in CMS Open Data: from NanoAOD files to a fitted cross-section."""
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  ttbar run                                          the demo data set
+  ttbar run --dataset my.json --samples nominal      your own files
+  ttbar run --threads 1 --output output/one-thread"""
+)
+@click.option("--dataset", default="demo", show_default=True, metavar="NAME or FILE", help="'demo' or a JSON file.")
+@click.option(
+    "--samples",
+    default="all",
+    show_default=True,
+    metavar="LIST",
+    help="'all', 'nominal', or names such as ttbar__nominal,wjets__nominal.",
+)
+@click.option("--files", type=click.IntRange(min=1), metavar="N", help="At most N files a sample.")
+@click.option(
+    "--prefix",
+    "prefixes",
+    type=Prefix(),
+    multiple=True,
+    help="Replace the beginning of file paths as the data set file writes them; repeatable.",
+)
+@click.option("--tree", default="Events", show_default=True, metavar="NAME", help="Name of the tree or RNTuple.")
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default=lambda: resource("models", "jet_assignment.json"),
+    show_default="the one that comes with the program",
+    help="xgboost model, JSON or UBJSON.",
+)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", show_default="all cores", help="Number of threads.")
+@click.option("--output", type=click.Path(path_type=Path), default="output", show_default=True, help="Results folder.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0, max=2**64 - 1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Seed of the jet-energy smearing.",
+)
+@click.option(
+    "--bad-files",
+    type=click.Choice(["stop", "skip"]),
+    default="stop",
+    show_default=True,
+    help="What an unusable input file does.",
+)
+@click.option(
+    "--io-only",
+    type=Percent(),
+    is_flag=False,
+    flag_value="2.7",
+    help="Read columns that are this share of a file, compute nothing and write metrics.json only.",
+)
+@click.option("--no-plots", is_flag=True, help="Leave the plots out.")
+@click.option("--no-fit", is_flag=True, help="Leave the fit out.")
+def run(no_plots: bool, no_fit: bool, bad_files: str, **options: Any) -> None:
+    """Fill the histograms of a data set."""
+    from ttbar.run import Options
+    from ttbar.run import run as run_analysis
+
+    run_analysis(Options(skip_bad_files=bad_files == "skip", **options))
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar simulate --output toy --events 100000 --samples ttbar__nominal,wjets__nominal"""
+)
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the files.")
+@click.option(
+    "--events",
+    type=click.IntRange(min=0),
+    default=20_000,
+    show_default=True,
+    metavar="N",
+    help="Stored events of each sample.",
+)
+@click.option(
+    "--samples",
+    default="all",
+    show_default=True,
+    metavar="LIST",
+    help="'all', or names such as ttbar__nominal,wjets__nominal.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Seed of the events.",
+)
+@click.option("--ballast", is_flag=True, help="Also write unused columns, to make files as wide as real ones.")
+def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) -> None:
+    """Write NanoAOD-like files of a toy simulation, and their dataset.json."""
+    from ttbar.simulate import simulate as simulate_samples
+
+    simulate_samples(output, events, samples, seed, ballast)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and end with its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What stands on the command line after the name of the program; by default what really does.
+    """
+    try:
+        cli.main(args=arguments, prog_name="ttbar", standalone_mode=False)
+    except click.ClickException as error:
+        _fail(EXIT_USAGE, error.format_message())
+    except TtbarError as error:
+        _fail(error.exit_code, str(error))
+    except (KeyboardInterrupt, click.Abort):
+        _fail(EXIT_INTERRUPTED, "interrupted")
+    except OSError as error:
+        _fail(EXIT_INPUT, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    sys.exit(0)
+
+
+def _fail(code: int, reason: str) -> NoReturn:
+    """End with one line on standard error."""
+    click.echo("error: " + " ".join(reason.split()), err=True)
+    sys.exit(code)

@@ -1,0 +1,255 @@
+"""Data set files: which files each sample is made of."""
+
+import json
+import os
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from reprlib import repr as short_repr
+from typing import Any
+
+import click
+from jsonschema import Draft4Validator, Draft202012Validator
+from jsonschema.validators import extend
+
+from ttbar.errors import InputError
+
+# In later drafts of JSON schema than the fourth, 20000.0 is an integer. It is not a number of events.
+_Validator = extend(Draft202012Validator, type_checker=Draft4Validator.TYPE_CHECKER)
+
+_MAX_EVENTS = 2**53  # as far as a double counts one by one
+
+# Neither control characters nor halves of surrogate pairs: a message has one line, and a path can be encoded.
+_PATH = {"pattern": "^[^\\x00-\\x1f\\x7f\\ud800-\\udfff]+\\Z"}
+_FILE = {
+    "description": "a printable path, or an object with 'path' and 'nevts'",
+    "type": ["string", "object"],
+    **_PATH,
+    "required": ["path", "nevts"],
+    "properties": {
+        "path": {"description": "a printable path", "type": "string", **_PATH},
+        "nevts": {
+            "description": "the number of generated events, an integer above 0",
+            "type": "integer",
+            "minimum": 1,
+            "maximum": _MAX_EVENTS,
+        },
+        "entries": {
+            "description": "the number of stored events, an integer of at least 0",
+            "type": "integer",
+            "minimum": 0,
+            "maximum": _MAX_EVENTS,
+        },
+    },
+}
+_VARIATION = {
+    "description": "an object with a list 'files'",
+    "type": "object",
+    "required": ["files"],
+    "properties": {
+        "files": {
+            "description": "a list of at least one file",
+            "type": "array",
+            "minItems": 1,
+            "items": _FILE,
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file of events."""
+
+    path: str
+    """Absolute local path, or URL."""
+    nevts: int | None
+    """Number of generated events; None if the data set does not say."""
+    entries: int | None
+    """Number of stored events; None if the data set does not say."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The files of a process and a variation."""
+
+    process: str
+    """Name of the process, e.g. `ttbar`."""
+    variation: str
+    """Name of the alternative simulation, or `nominal`."""
+    files: tuple[InputFile, ...]
+    """The files, in the order of the data set."""
+
+    @property
+    def name(self) -> str:
+        """Name of the sample, e.g. `ttbar__nominal`."""
+        return f"{self.process}__{self.variation}"
+
+
+def load_dataset(
+    path: Path, known: Mapping[str, Collection[str]], prefixes: Sequence[tuple[str, str]] = ()
+) -> list[Sample]:
+    """Read a data set file.
+
+    Parameters
+    ----------
+    path : Path
+        JSON file: an object of processes, each an object of variations, each an object with a list `files`.
+    known : mapping of str to collection of str
+        The variations that the analysis knows for each process that it knows.
+    prefixes : sequence of pairs of str
+        Pairs of an old and a new beginning. The first whose old one fits replaces the beginning of a file's
+        path, as the data set file writes it: a relative path is still relative to that file afterwards.
+
+    Returns
+    -------
+    list of Sample
+        The samples in the order of the data set file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is not as described, or if ROOT cannot read what an address names.
+    """
+    document = _read_json(path)
+    error = next(_Validator(_schema(known)).iter_errors(document), None)
+    if error is not None:
+        place = error.json_path.removeprefix("$").removeprefix(".") or "the top level"
+        raise InputError(f"{path}: {place} must be {error.schema['description']}, not {short_repr(error.instance)}")
+    return [
+        Sample(process, variation, _files(path, f"{process}.{variation}", content["files"], prefixes))
+        for process, variations in document.items()
+        for variation, content in variations.items()
+    ]
+
+
+def select_samples(samples: Sequence[Sample], names: str) -> list[Sample]:
+    """Choose samples by name.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        What there is.
+    names : str
+        Names separated by commas; `all` stands for all samples and `nominal` for those of nominal simulation.
+
+    Returns
+    -------
+    list of Sample
+        The chosen samples, in the order in which they were given.
+
+    Raises
+    ------
+    click.BadParameter
+        If a name fits no sample.
+    """
+    chosen: set[str] = set()
+    for name in (part.strip() for part in names.split(",")):
+        fitting = {s.name for s in samples if name in ("all", s.name) or name == s.variation == "nominal"}
+        if not fitting:
+            raise click.BadParameter(
+                f"the data set has no sample {name!r}, but {', '.join(sample.name for sample in samples)}",
+                param_hint="--samples",
+            )
+        chosen |= fitting
+    return [sample for sample in samples if sample.name in chosen]
+
+
+def limit_files(samples: Sequence[Sample], limit: int) -> list[Sample]:
+    """Keep the first files of each sample.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        What there is.
+    limit : int
+        Largest number of files of a sample.
+
+    Returns
+    -------
+    list of Sample
+        The same samples with at most `limit` files each.
+    """
+    return [Sample(sample.process, sample.variation, sample.files[:limit]) for sample in samples]
+
+
+def _read_json(path: Path) -> Any:
+    """Parse a JSON file, without the liberties that Python's parser takes."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in result:
+                raise ValueError(f"the key {short_repr(key)} occurs twice in one object")
+            result[key] = value
+        return result
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"JSON has no number {constant}")
+
+    try:
+        return json.loads(path.read_text("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
+    except OSError as error:
+        raise InputError(f"{path}: the data set file cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: not a data set file: nested too deeply") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON file: {error}") from error
+
+
+def _schema(known: Mapping[str, Collection[str]]) -> dict[str, Any]:
+    """Describe a data set file: what fails in it is not what its description says it must be."""
+
+    def one_of(names: Collection[str], kind: str) -> dict[str, Any]:
+        return {"enum": list(names), "description": f"made of known {kind} ({', '.join(names)})"}
+
+    return {
+        "description": "an object with a process at least",
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": one_of(known, "processes"),
+        "properties": {
+            process: {
+                "description": "an object with a variation at least",
+                "type": "object",
+                "minProperties": 1,
+                "propertyNames": one_of(variations, "variations"),
+                "additionalProperties": _VARIATION,
+            }
+            for process, variations in known.items()
+        },
+    }
+
+
+def _files(
+    dataset: Path, place: str, entries: Sequence[Any], prefixes: Sequence[tuple[str, str]]
+) -> tuple[InputFile, ...]:
+    """Files of a sample, given what the data set file lists at a place."""
+    files: dict[str, InputFile] = {}
+    for index, entry in enumerate(entries):
+        here = f"{dataset}: {place}.files[{index}]"
+        content: dict[str, Any] = {"path": entry} if isinstance(entry, str) else entry
+        path = _resolve(here, dataset, content["path"], prefixes)
+        nevts = content.get("nevts")
+        stored = content.get("entries", nevts)
+        if nevts is not None and stored > nevts:
+            raise InputError(f"{here}: {path} cannot store {stored} entries of {nevts} generated events")
+        file = InputFile(path, nevts, stored)
+        # A path is opened as it is written: after a symbolic link, '..' is not what text alone makes of it.
+        if files.setdefault(os.path.normpath(path), file) is not file:
+            raise InputError(f"{here}: {path} occurs twice in one sample, keep it once")
+    return tuple(files.values())
+
+
+def _resolve(here: str, dataset: Path, written: str, prefixes: Sequence[tuple[str, str]]) -> str:
+    """Absolute path or URL of a file, given what the data set file writes."""
+    path = next((new + written.removeprefix(old) for old, new in prefixes if written.startswith(old)), written)
+    scheme = re.match("([A-Za-z][A-Za-z0-9+.-]*)://", path)
+    if scheme is None:
+        return str(dataset.absolute().parent / path)
+    if scheme[1] in ("http", "https"):
+        raise InputError(f"{here}: {path} must be downloaded first, or read from a root:// mirror (--prefix)")
+    if scheme[1] != "root":
+        raise InputError(f"{here}: {path} is neither a local path nor a root:// or https:// address")
+    return path

@@ -1,0 +1,64 @@
+"""Histograms: what a unit of work hands over, and the ROOT file that holds the final ones."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+import uproot
+
+from ttbar import definition
+from ttbar.results import written_whole
+
+
+def from_root(histogram: Any, region: str) -> hist.Hist[Any]:
+    """Copy a two-dimensional histogram out of ROOT, without what lies outside of the deltaR axis.
+
+    Parameters
+    ----------
+    histogram : ROOT.TH2D
+        With sums of squared weights.
+    region : str
+        Name of the region, which gives the title of the x axis.
+
+    Returns
+    -------
+    hist.Hist
+        Axes `observable`, with flow bins, and `deltaR`, without; weighted storage.
+    """
+    copy = hist.Hist(
+        hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label),
+        hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL, flow=False),
+        storage=hist.storage.Weight(),
+    )
+    n_x, n_y = histogram.GetNbinsX(), histogram.GetNbinsY()
+    view = copy.view(flow=True)
+    for part, array in (("value", histogram.GetArray()), ("variance", histogram.GetSumw2().GetArray())):
+        # ROOT stores x fastest, flow bins included.
+        bins = np.frombuffer(array, dtype=np.float64, count=(n_x + 2) * (n_y + 2)).reshape(n_y + 2, n_x + 2)
+        view[part] = bins[1:-1].T
+    return copy
+
+
+def name_of(region: str, process: str, variation: str) -> str:
+    """Name of a histogram in the file: `{region}_{process}[_{variation}]`."""
+    return "_".join(part for part in (region, process, variation) if part != definition.NOMINAL)
+
+
+def write(path: Path, histograms: Mapping[str, hist.Hist[Any]]) -> None:
+    """Write histograms and their projections to a ROOT file, whole or not at all.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file. TH2D go to the top, TH1D projections of the same names into `observable/` and `deltaR/`.
+    histograms : mapping of str to hist.Hist
+        Two-dimensional histograms by name.
+    """
+    with written_whole(path) as beside, uproot.recreate(beside) as file:
+        for name, histogram in histograms.items():
+            file[name] = histogram
+        for axis in ("observable", "deltaR"):
+            for name, histogram in histograms.items():
+                file[f"{axis}/{name}"] = histogram.project(axis)

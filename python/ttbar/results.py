@@ -1,0 +1,61 @@
+"""The results folder: its files appear whole or not at all."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+OF_A_RUN = ("histograms.root", "cutflow.json", "metrics.json", "run.json")
+"""The files that a run writes, in this order."""
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a file beside the one to write, which takes its place when all went well.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file to write.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write it.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    content
+        What `json` can write.
+    """
+    with written_whole(path) as beside:
+        beside.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def prepare(folder: Path, outdated: Iterable[str]) -> None:
+    """Make a results folder, without the files that are going to be replaced.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder.
+    outdated : iterable of str
+        Names of the files to remove.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in outdated:
+        (folder / name).unlink(missing_ok=True)

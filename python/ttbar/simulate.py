@@ -1,0 +1,134 @@
+"""The demo data set: NanoAOD-like files of a toy simulation.
+
+The toy knows decay chains and shapes of distributions, but neither matrix elements nor a detector. Its events
+look like simulated CMS events of 2015 and exercise an analysis; nothing measured with them tells of nature.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from rich.console import Console
+from rich.progress import track
+
+from ttbar.errors import InputError
+from ttbar.library import load_root
+
+FILES_PER_SAMPLE = 2
+DEMO_EVENTS = 20_000
+DATASET_NAME = "dataset.json"
+
+
+def simulated_samples() -> list[str]:
+    """Names of the samples that can be simulated.
+
+    Returns
+    -------
+    list of str
+        Names of the form `process__variation`.
+    """
+    return [str(name) for name in load_root().ttbar.simulated_samples()]
+
+
+def simulation_id() -> str:
+    """Identify the version of the simulation.
+
+    Returns
+    -------
+    str
+        Text that changes whenever simulated events may change.
+    """
+    return str(load_root().ttbar.simulation_id())
+
+
+def simulate(output: Path, events: int, samples: Sequence[str], seed: int, ballast: bool) -> Path:
+    """Simulate a data set.
+
+    Samples and files draw from random streams of their own, so that a sample's events do not depend on which
+    others are simulated.
+
+    Parameters
+    ----------
+    output
+        Folder for the files; made if it does not exist. Files of the same names are replaced.
+    events
+        Events to store in each sample, at least one.
+    samples
+        Samples to simulate, out of `simulated_samples`.
+    seed
+        The same seed gives the same events.
+    ballast
+        Whether to write the columns of NanoAOD as well that the analysis does not read, with random content.
+
+    Returns
+    -------
+    pathlib.Path
+        The data set file, written last.
+
+    Raises
+    ------
+    ttbar.errors.InputError
+        If a file cannot be written.
+    ValueError
+        If a sample cannot be simulated.
+    """
+    root = load_root()
+    unknown = [name for name in samples if name not in simulated_samples()]
+    if unknown:
+        raise ValueError(f"no sample {unknown[0]} can be simulated, only {', '.join(simulated_samples())}")
+    dataset_file = output / DATASET_NAME
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        dataset_file.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{output} cannot be written: {error.strerror}") from error
+
+    n_files = min(FILES_PER_SAMPLE, events)
+    jobs = [(name, number) for name in samples for number in range(n_files)]
+    dataset: dict[str, Any] = {}
+    for name, number in track(jobs, "Simulating", console=Console(stderr=True)):
+        stored = events * (number + 1) // n_files - events * number // n_files
+        path = output / f"{name}_{number}.root"
+        options = root.ttbar.SimulationOptions(name, stored, number, seed, ballast)
+        with _written_whole(path) as draft:
+            generated = int(root.ttbar.simulate(str(draft), options))
+        process, variation = name.split("__")
+        content = dataset.setdefault(process, {}).setdefault(variation, {"nevts_total": 0, "files": []})
+        content["nevts_total"] += generated
+        counts = {"nevts": generated} | ({"entries": stored} if stored < generated else {})
+        content["files"].append({"path": path.name, **counts})
+
+    with _written_whole(dataset_file) as draft:
+        draft.write_text(json.dumps(dataset, indent=2) + "\n")
+    return dataset_file
+
+
+@contextlib.contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """Give a file to write beside `path`, which takes its place if all went well and goes away if not."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        yield draft
+        draft.replace(path)
+    except (OSError, load_root().std.runtime_error) as error:
+        raise InputError(f"{path} cannot be written: {error}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def demo() -> Path:
+    """The demo data set, simulated when it is asked for the first time.
+
+    Returns
+    -------
+    pathlib.Path
+        Its data set file, in the user's cache.
+    """
+    folder = platformdirs.user_cache_path("ttbar") / f"demo-{simulation_id()[:12]}"
+    dataset_file = folder / DATASET_NAME
+    if not dataset_file.exists():
+        simulate(folder, DEMO_EVENTS, simulated_samples(), seed=1, ballast=False)
+    return dataset_file

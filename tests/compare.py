@@ -1,0 +1,119 @@
+"""Comparison of a results folder with the reference: the promised exactness, and nothing missing or extra."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uproot
+from numpy.typing import NDArray
+from reference import DELTA_R_EDGES, N_BINS, OBSERVABLE_EDGES, Histogram, Reference
+
+RELATIVE = 1e-9
+
+
+def describe_differences(name: str, what: str, found: NDArray[Any], expected: NDArray[Any]) -> list[str]:
+    """Return a line that says which elements differ and the first of them, or no line."""
+    if found.shape != expected.shape:
+        return [f"{name}: {what} of shape {found.shape}, expected {expected.shape}"]
+    bins = np.argwhere(~np.isclose(found, expected, rtol=RELATIVE, atol=0))
+    if not len(bins):
+        return []
+    first = tuple(bins[0].tolist())
+    return [f"{name}: {len(bins)} {what} differ, first {first}: {found[first]!r}, expected {expected[first]!r}"]
+
+
+def describe_axis(name: str, axis: Any, expected: NDArray[np.float64]) -> list[str]:
+    return describe_differences(name, f"edges of axis {axis.member('fName')}", axis.edges(), expected)
+
+
+def compare_2d(name: str, found: Any, expected: Histogram) -> list[str]:
+    """Compare a TH2D with the reference: flow bins, counts, values and sums of squares."""
+    lines = describe_axis(name, found.axis(0), OBSERVABLE_EDGES) + describe_axis(name, found.axis(1), DELTA_R_EDGES)
+    values, variances = found.values(flow=True), found.variances(flow=True)
+    if lines or values.shape != (N_BINS + 2, N_BINS + 2):
+        return [*lines, f"{name}: {values.shape} bins with flow"]
+    for what, content in ("values", values), ("sums of squares", variances):
+        if content[:, [0, -1]].any():
+            lines.append(f"{name}: {what} in the flow bins of deltaR")
+    if expected.weight is not None:
+        lines += describe_differences(name, "event counts", np.rint(values[:, 1:-1] / expected.weight), expected.counts)
+    return [
+        *lines,
+        *describe_differences(name, "values", values[:, 1:-1], expected.values),
+        *describe_differences(name, "sums of squares", variances[:, 1:-1], expected.variances),
+    ]
+
+
+def compare_projection(
+    name: str,
+    found: Any,
+    edges: NDArray[np.float64],
+    values: NDArray[np.float64],
+    variances: NDArray[np.float64],
+) -> list[str]:
+    """Compare a TH1D, flow included, with the projected reference."""
+    return [
+        *describe_axis(name, found.axis(0), edges),
+        *describe_differences(name, "values", found.values(flow=True), values),
+        *describe_differences(name, "sums of squares", found.variances(flow=True), variances),
+    ]
+
+
+def compare_histograms(path: str | Path, reference: Reference) -> None:
+    """Assert that a file has exactly the histograms of the reference, with their projections.
+
+    Parameters
+    ----------
+    path
+        The ROOT file.
+    reference
+        What it shall hold. Events within rounding of a threshold, an edge or a tie are not excused but
+        listed: with a fixed data set and seed there are none, or they are known.
+
+    Raises
+    ------
+    AssertionError
+        With a line for each difference.
+    """
+    expected_classes = {"observable": "TDirectory", "deltaR": "TDirectory"}
+    for name in reference.histograms:
+        expected_classes |= {name: "TH2D", f"observable/{name}": "TH1D", f"deltaR/{name}": "TH1D"}
+    with uproot.open(path) as file:
+        classes = file.classnames(cycle=False)
+        lines = [
+            f"{name}: {classes.get(name, 'missing')}, expected {expected_classes.get(name, 'nothing')}"
+            for name in sorted(classes.keys() | expected_classes.keys())
+            if classes.get(name) != expected_classes.get(name)
+        ]
+        if not lines:
+            for name, expected in reference.histograms.items():
+                lines += compare_2d(name, file[name], expected)
+                lines += compare_projection(
+                    f"observable/{name}",
+                    file[f"observable/{name}"],
+                    OBSERVABLE_EDGES,
+                    expected.values.sum(axis=1),
+                    expected.variances.sum(axis=1),
+                )
+                lines += compare_projection(
+                    f"deltaR/{name}",
+                    file[f"deltaR/{name}"],
+                    DELTA_R_EDGES,
+                    np.pad(expected.values.sum(axis=0), 1),
+                    np.pad(expected.variances.sum(axis=0), 1),
+                )
+    assert not lines, "\n".join([*lines, "events within rounding:", *reference.ambiguous()])
+
+
+def compare_cutflow(found: Mapping[str, Any], reference: Reference) -> None:
+    """Assert that the content of a ``cutflow.json`` has the cuts, events and weights of the reference."""
+    expected = {
+        sample: {
+            universe: [cut | {"weighted": pytest.approx(cut["weighted"], rel=RELATIVE, abs=0)} for cut in cuts]
+            for universe, cuts in universes.items()
+        }
+        for sample, universes in reference.cutflow.items()
+    }
+    assert found == expected
