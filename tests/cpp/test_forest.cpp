@@ -237,9 +237,9 @@ TEST_CASE("Leaves are added in float32, in the order of the trees, to the base s
     CHECK(margins(read(model({leaf(1e8F), leaf(-1e8F), leaf(1)})), {0, 0}) == std::vector<float>{1});
     const float base_margin = -std::log(1 / 0.083F - 1);
     CHECK(margins(read(model({leaf(1e8F), leaf(-1e8F)}, 2, "[8.3E-2]")), {0, 0}) == std::vector<float>{0});
-    CHECK(margins(read(model({}, 2, "[8.3E-2]")), {0, 0}) == std::vector<float>{base_margin});
-    CHECK(margins(read(model({}, 2, "8.3E-2")), {0, 0}) == std::vector<float>{base_margin});
-    CHECK(margins(read(model({}, 2, "0.083")), {0, 0}) == std::vector<float>{base_margin});
+    CHECK(margins(read(model({leaf(0)}, 2, "[8.3E-2]")), {0, 0}) == std::vector<float>{base_margin});
+    CHECK(margins(read(model({leaf(0)}, 2, "8.3E-2")), {0, 0}) == std::vector<float>{base_margin});
+    CHECK(margins(read(model({leaf(0)}, 2, "0.083")), {0, 0}) == std::vector<float>{base_margin});
 }
 
 TEST_CASE("Probabilities") {
@@ -363,6 +363,7 @@ TEST_CASE("Parameters that cannot be are refused") {
         CHECK_FALSE(refusal_after([=](json& learner) {
                         learner["learner_model_param"]["num_feature"] = n_features;
                     }).empty());
+    CHECK_SAYS(refusal(model({}).dump()), "no trees");
     CHECK_SAYS(refusal_after([](json& learner) {
                    learner["gradient_booster"]["model"]["gbtree_model_param"]["num_trees"] = "3";
                }),
