@@ -218,6 +218,37 @@ TEST_CASE("Deep trees, and more thresholds than a byte can count") {
     }
 }
 
+TEST_CASE("A tree with more nodes than a 16-bit distance can span, of few thresholds") {
+    // A comb of feature 0, with a comb of feature 1 in place of each leaf.
+    constexpr int n = 150;
+    const json inner = comb(n);
+    json outer = comb(n);
+    const std::size_t outer_size = outer["left_children"].size(), inner_size = inner["left_children"].size();
+    for (std::size_t node = 0; node < outer_size; ++node) {
+        if (outer["left_children"][node] != -1)
+            continue;
+        const std::size_t first = outer["left_children"].size();
+        const float leaf = outer["split_conditions"][node];
+        for (std::size_t i = 0; i < inner_size; ++i) {
+            const bool is_leaf = inner["left_children"][i] == -1;
+            const float value = inner["split_conditions"][i];
+            for (const char* side : {"left_children", "right_children"})
+                outer[side].push_back(is_leaf ? -1 : inner[side][i].get<int>() + static_cast<int>(first));
+            outer["split_indices"].push_back(is_leaf ? 0 : 1);
+            outer["split_conditions"].push_back(is_leaf ? leaf * 1000 + value : value);
+            outer["default_left"].push_back(0);
+            outer["split_type"].push_back(0);
+        }
+        // The root of the inner comb takes the place of the leaf; its own node is left over.
+        for (auto& [name, column] : outer.items())
+            column[node] = column[first];
+    }
+    CHECK(outer["left_children"].size() > 32768);
+    const Forest forest = read(model({outer, stump(0, 0, 0, 0)}));
+    CHECK(margins(forest, {0, 0, 0, 150, 150, 0, 150, 150, 77.5F, 33.5F}) ==
+          std::vector<float>{0, 150, 150000, 150150, 77033});
+}
+
 TEST_CASE("More features than a byte can count") {
     std::vector<json> trees;
     for (int feature = 0; feature < 300; ++feature)
@@ -242,6 +273,12 @@ TEST_CASE("Leaves are added in float32, in the order of the trees, to the base s
     CHECK(margins(read(model({leaf(0)}, 2, "0.083")), {0, 0}) == std::vector<float>{base_margin});
 }
 
+TEST_CASE("A sum of negative zeros stays one") {
+    const float sum = margins(read(model({stump(0, 1, -0.0F, -0.0F), stump(0, 1, -0.0F, -0.0F)})), {0, 0})[0];
+    CHECK(sum == 0);
+    CHECK(std::signbit(sum));
+}
+
 TEST_CASE("Probabilities") {
     const Forest forest = read(model({stump(0, 0, -1000, 0), stump(1, 0, 0, 1000)}));
     const std::vector<float> rows{0, -1, 0, 0, -1, -1};
@@ -249,7 +286,7 @@ TEST_CASE("Probabilities") {
     forest.probabilities(rows.data(), 3, result.data());
     CHECK(result[0] == 0.5F);
     CHECK(result[1] == 1);
-    CHECK(result[2] == doctest::Approx(3.0e-39).epsilon(0.02)); // the exponent is cut off at 88.7
+    CHECK(result[2] == 1 / std::exp(88.7F)); // where the exponent is cut off
 }
 
 TEST_CASE("Any number of rows, each as if alone") {
