@@ -1,15 +1,21 @@
 """Checks of input files: every way of being bad is found before the event loop, and said in one line."""
 
-import os
+import errno
 import pickle
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from array import array
+from pathlib import Path
 
+import awkward
+import numpy as np
 import pytest
+import uproot
 
+import ttbar.inputs
 from ttbar.dataset import InputFile, Sample
 from ttbar.definition import COLUMNS as ANALYSIS_COLUMNS
 from ttbar.errors import InputError
@@ -22,7 +28,7 @@ FORMATS = ("TTree", "RNTuple")
 
 
 def write(path, format_="TTree", entries=ENTRIES, tree="Events", compression=101, columns=None):
-    """Write a file of events, with other columns than usual where they are given by name; None leaves one out."""
+    """Write a file of events; columns given by name replace the usual ones, None leaves one out."""
     root = load_root()
     options = root.RDF.RSnapshotOptions()
     options.fMode = "RECREATE"
@@ -47,7 +53,7 @@ def write(path, format_="TTree", entries=ENTRIES, tree="Events", compression=101
 def good(tmp_path_factory):
     """Three good files of each format, by format."""
     folder = tmp_path_factory.mktemp("good")
-    return {format_: [write(folder / f"{format_}_{index}.root", format_) for index in range(3)] for format_ in FORMATS}
+    return {name: [write(folder / f"{name}_{index}.root", name) for index in range(3)] for name in FORMATS}
 
 
 def missing(path, like, format_):
@@ -246,13 +252,14 @@ def test_the_reason_survives_the_way_between_processes():
     assert (str(error), error.reason) == (str(BadFile("/a.root", "is empty")), "is empty")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read(good, tmp_path):
-    path = shutil.copy(good["TTree"][0], tmp_path / "locked.root")
-    path.chmod(0)
+def test_a_file_that_may_not_be_read(good, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)  # the superuser may read everything, whatever the file's mode
     with pytest.raises(BadFile, match="Permission denied") as error:
-        check_file(declared(path), "Events", COLUMNS)
-    assert_names_the_file(str(error.value), path)
+        check_file(declared(good["TTree"][0]), "Events", COLUMNS)
+    assert_names_the_file(str(error.value), good["TTree"][0])
 
 
 @pytest.mark.parametrize("name", ["a[1].root", "a*.root", "a?b.root", "a#b.root", "$HOME.root", "d[x]/a.root"])
@@ -325,7 +332,7 @@ def test_a_copy_in_one_sample_is_an_error_but_not_in_two(good, tmp_path):
 
 def test_formats_do_not_mix_in_a_sample_but_do_between_samples(good):
     files = [declared(good[format_][0]) for format_ in FORMATS]
-    with pytest.raises(InputError, match="ttbar__nominal: .*TTree.*RNTuple"):
+    with pytest.raises(InputError, match=r"ttbar__nominal: .*TTree.*RNTuple"):
         check_samples([sample_of(*files)], "Events", COLUMNS, skip_bad=True)
     samples = [sample_of(files[0]), sample_of(files[1], process="wjets")]
     checked = check_samples(samples, "Events", COLUMNS, skip_bad=False)
@@ -398,15 +405,49 @@ def test_no_damage_to_what_a_file_says_of_itself_ends_the_process(good, tmp_path
     assert sum(sample.records[0].status == "skipped" for sample in checked) > len(checked) / 4
 
 
-def test_a_file_that_crashes_root_is_a_bad_file(good, tmp_path):
-    content = bytearray(good["TTree"][0].read_bytes())
-    content[17] = 187  # moves the list of free segments to far behind the end
-    path = tmp_path / "crash.root"
-    path.write_bytes(content)
-    samples = [sample_of(*map(declared, (path, good["TTree"][1])))]
+def crash_at_a_marked_name(file, tree, columns):
+    if "crash" in file.path:
+        signal.raise_signal(signal.SIGKILL)
+    return check_file(file, tree, columns)
+
+
+def test_a_file_that_crashes_root_is_a_bad_file(good, tmp_path, monkeypatch):
+    monkeypatch.setattr(ttbar.inputs, "_check_mortally", crash_at_a_marked_name)
+    paths = (good["TTree"][0], tmp_path / "crash.root", good["TTree"][1])
+    samples = [sample_of(*map(declared, paths))]
     (checked,) = check_samples(samples, "Events", COLUMNS, skip_bad=True)
-    assert [record.status for record in checked.records] == ["skipped", "ok"]
-    assert "crashed" in checked.records[0].reason
+    assert [record.status for record in checked.records] == ["ok", "skipped", "ok"]
+    assert "crashed" in checked.records[1].reason
+    with pytest.raises(BadFile) as error:
+        check_samples(samples, "Events", COLUMNS, skip_bad=False)
+    assert_names_the_file(str(error.value), paths[1])
+
+
+@pytest.mark.parametrize("position", [16, 37])
+def test_a_header_that_points_behind_the_end(good, tmp_path, position):
+    content = bytearray(good["TTree"][0].read_bytes())
+    content[position] = 1  # the first byte of where the free segments are, or the streamers
+    path = tmp_path / "header.root"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        check_samples([sample_of(declared(path))], "Events", COLUMNS, skip_bad=False)
+    assert_names_the_file(str(error.value), path)
+
+
+def test_a_file_that_uproot_wrote(tmp_path):
+    path = tmp_path / "uproot.root"
+    with uproot.recreate(path) as opened:
+        opened.mktree("Events", {"run": "uint32", "event": "uint64", "Jet_pt": "var * float32", "weight": "float64"})
+        jets = awkward.Array([[30.0], [], [40.0, 50.0]])
+        opened["Events"].extend(
+            {
+                "run": np.ones(3, "uint32"),
+                "event": np.arange(3, dtype="uint64"),
+                "Jet_pt": awkward.values_astype(jets, "float32"),
+                "weight": np.ones(3),
+            }
+        )
+    assert check_file(declared(path, 3), "Events", COLUMNS).entries == 3
 
 
 def test_errors_of_root_are_collected_until_the_collector_stops():

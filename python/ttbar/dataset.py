@@ -20,7 +20,7 @@ _Validator = extend(Draft202012Validator, type_checker=Draft4Validator.TYPE_CHEC
 
 _MAX_EVENTS = 2**53  # as far as a double counts one by one
 
-# No control characters, ends of lines or halves of surrogate pairs: a message has one line, a path is encoded.
+# No control characters, ends of lines or halves of surrogate pairs: messages are lines, paths are encoded.
 _PATH = {"pattern": r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+\Z"}
 _FILE = {
     "description": "a printable path, or an object with 'path' and 'nevts'",

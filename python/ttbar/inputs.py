@@ -3,8 +3,10 @@
 import signal
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from resource import RLIMIT_AS, getrlimit, setrlimit
 from textwrap import shorten
 from typing import Any, Literal
 
@@ -20,6 +22,9 @@ _SPECIAL = "*?[]#$|"
 
 # Longest time for one file: damage can send ROOT around in circles, but servers can be slow.
 _TIMEOUT_S = 300
+
+# Largest address space of the process that checks: damage can send ROOT for all the memory of a machine.
+_MAX_MEMORY = 4 * 2**30
 
 # RDataFrame has several names for a type, depending on the format and on who wrote the file.
 _SAME_TYPE = {
@@ -246,6 +251,12 @@ def _check_content(file: InputFile, tree: str, columns: Mapping[str, str | None]
             raise _Unusable("was never closed by its writer, or has been cut off or damaged since")
         if opened.GetSize() < opened.GetEND():
             raise _Unusable(f"has {opened.GetSize()} of {opened.GetEND()} bytes")
+        records = (
+            (opened.GetSeekFree(), opened.GetNbytesFree()),
+            (opened.GetSeekInfo(), opened.GetNbytesInfo()),
+        )
+        if any(start + length > opened.GetEND() for start, length in records):
+            raise _Unusable("is damaged (its header points behind its end)")
         format_, entries = _check_tree(root, opened, tree, columns)
         if errors.count():
             raise _Unusable(f"is damaged ({errors.first()})")
@@ -333,16 +344,18 @@ def _check_together(sample: CheckedSample) -> None:
 
 
 def _check_apart(worker: Worker, file: InputFile, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
-    """Check a file in a worker, whose death is the file's fault."""
+    """Check a file in a worker, whose death is the fault of the file."""
     try:
         return worker.call(_check_mortally, file, tree, columns)
     except WorkerDied:
-        raise BadFile(file.path, "ROOT crashed or hung when opening it") from None
+        raise BadFile(file.path, "is damaged (ROOT crashed on opening it)") from None
 
 
 def _check_mortally(file: InputFile, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
-    """Check a file, and die without much ado where ROOT crashes or takes forever."""
+    """Check a file, and die without much ado where ROOT crashes, takes forever or takes too much memory."""
     load_root().gSystem.ResetSignals()
+    with suppress(ValueError):  # the limit of the user is lower still
+        setrlimit(RLIMIT_AS, (_MAX_MEMORY, getrlimit(RLIMIT_AS)[1]))
     signal.alarm(_TIMEOUT_S)
     try:
         return check_file(file, tree, columns)
