@@ -1,9 +1,10 @@
 """The command line."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
@@ -45,6 +46,55 @@ class Percent(click.ParamType[str]):
         return str(value)
 
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def inputs(samples: str) -> Callable[[Command], Command]:
+    """The options that say which events a command reads, given the default of `--samples`."""
+    options = (
+        click.option(
+            "--dataset", default="demo", show_default=True, metavar="NAME or FILE", help="'demo' or a JSON file."
+        ),
+        click.option(
+            "--samples",
+            default=samples,
+            show_default=True,
+            metavar="LIST",
+            help="'all', 'nominal', or names such as ttbar__nominal,wjets__nominal.",
+        ),
+        click.option(
+            "--prefix",
+            "prefixes",
+            type=Prefix(),
+            multiple=True,
+            help="Replace the beginning of file paths as the data set file writes them; repeatable.",
+        ),
+        click.option(
+            "--tree", default="Events", show_default=True, metavar="NAME", help="Name of the tree or RNTuple."
+        ),
+        click.option(
+            "--bad-files",
+            type=click.Choice(["stop", "skip"]),
+            default="stop",
+            show_default=True,
+            help="What an unusable input file does.",
+        ),
+    )
+    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
+model = click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default=lambda: resource("models", "jet_assignment.json"),
+    show_default="the one that comes with the program",
+    help="xgboost model, JSON or UBJSON.",
+)
+threads = click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", show_default="all cores", help="Number of threads."
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def cli() -> None:
@@ -58,31 +108,10 @@ Examples:
   ttbar run --dataset my.json --samples nominal      your own files
   ttbar run --threads 1 --output output/one-thread"""
 )
-@click.option("--dataset", default="demo", show_default=True, metavar="NAME or FILE", help="'demo' or a JSON file.")
-@click.option(
-    "--samples",
-    default="all",
-    show_default=True,
-    metavar="LIST",
-    help="'all', 'nominal', or names such as ttbar__nominal,wjets__nominal.",
-)
+@inputs(samples="all")
 @click.option("--files", type=click.IntRange(min=1), metavar="N", help="At most N files a sample.")
-@click.option(
-    "--prefix",
-    "prefixes",
-    type=Prefix(),
-    multiple=True,
-    help="Replace the beginning of file paths as the data set file writes them; repeatable.",
-)
-@click.option("--tree", default="Events", show_default=True, metavar="NAME", help="Name of the tree or RNTuple.")
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    default=lambda: resource("models", "jet_assignment.json"),
-    show_default="the one that comes with the program",
-    help="xgboost model, JSON or UBJSON.",
-)
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", show_default="all cores", help="Number of threads.")
+@model
+@threads
 @click.option("--output", type=click.Path(path_type=Path), default="output", show_default=True, help="Results folder.")
 @click.option(
     "--seed",
@@ -91,13 +120,6 @@ Examples:
     show_default=True,
     metavar="N",
     help="Seed of the jet-energy smearing.",
-)
-@click.option(
-    "--bad-files",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="What an unusable input file does.",
 )
 @click.option(
     "--io-only",
@@ -153,6 +175,84 @@ def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) 
     from ttbar.simulate import simulated_samples
 
     simulate_samples(output, events, select_names(simulated_samples(), samples), seed, ballast)
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  ttbar train --dataset toy/dataset.json --output models/mine.json
+  ttbar train --dataset toy/dataset.json --output models/mine.ubj --search wider.json
+where wider.json lists values, all combinations of which are tried, such as
+  {"max_depth": [4, 5, 6, 7], "learning_rate": [0.1, 0.2], "min_child_weight": [1, 10]}"""
+)
+@inputs(samples="ttbar__nominal")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The model, .json or .ubj; card and plots beside it.",
+)
+@click.option(
+    "--folds",
+    type=click.Choice(["both", "even", "odd"]),
+    default="both",
+    show_default=True,
+    help="Train the model on all events, or on those of even or odd numbers.",
+)
+@click.option(
+    "--search", type=click.Path(path_type=Path), metavar="FILE", help="Values of hyperparameters to try instead, JSON."
+)
+@click.option(
+    "--max-trees",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Largest number of trees.",
+)
+@threads
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0, max=2**31 - 1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Seed of the training.",
+)
+def train(
+    dataset: str, samples: str, prefixes: tuple[tuple[str, str], ...], tree: str, bad_files: str, **options: Any
+) -> None:
+    """Train a model of the jet assignment on simulated top pairs, and judge it."""
+    from ttbar.matched_events import Source
+    from ttbar.train import Options
+    from ttbar.train import train as train_model
+
+    train_model(Options(source=Source(dataset, samples, prefixes, tree, bad_files == "skip"), **options))
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar validate-model --dataset toy/dataset.json --model models/mine.json"""
+)
+@inputs(samples="ttbar__nominal")
+@model
+@threads
+def validate_model(
+    dataset: str,
+    samples: str,
+    prefixes: tuple[tuple[str, str], ...],
+    tree: str,
+    bad_files: str,
+    model: Path,
+    threads: int | None,
+) -> None:
+    """Judge a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
+    from ttbar.judgement import table
+    from ttbar.matched_events import Source
+    from ttbar.train import validate_model as judge
+
+    click.echo(table(judge(Source(dataset, samples, prefixes, tree, bad_files == "skip"), model, threads)))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -1,20 +1,22 @@
 """Simulated top pairs of which the generator knows which jet is which: what a jet assignment learns from."""
 
 import ctypes
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ttbar import definition, loop, simulate, worker
+from ttbar import definition, loop, run, worker
 from ttbar.dataset import load_dataset, select_samples
 from ttbar.errors import AnalysisError, InputError
-from ttbar.inputs import check_samples
 from ttbar.library import load_root
 from ttbar.loop import Partial, Unit
-from ttbar.progress import Display, say
+from ttbar.progress import Display
 from ttbar.worker import Worker, WorkerDied
 
 COLUMNS = definition.COLUMNS | {
@@ -26,21 +28,116 @@ COLUMNS = definition.COLUMNS | {
 }
 """The columns that are read, and their types."""
 
-N_PERMUTATIONS, N_FEATURES, N_JETS = 12, 19, 4
-
 MATCHED_EVENT = np.dtype(
     [
         ("number", np.uint64),
         ("true_permutation", np.int64),
-        ("features", np.float32, (N_PERMUTATIONS, N_FEATURES)),
-        *((quantity, np.float32, (N_JETS,)) for quantity in ("pt", "eta", "phi", "mass", "btag")),
+        ("features", np.float32, (12, 19)),
+        *((quantity, np.float32, (4,)) for quantity in ("pt", "eta", "phi", "mass", "btag")),
     ]
 )
-"""What is known of an event: `ttbar::MatchedEvent` as numpy sees it."""
+"""`ttbar::MatchedEvent` as numpy sees it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which events a user wants; see `ttbar train --help`."""
+
+    dataset: str
+    samples: str
+    prefixes: tuple[tuple[str, str], ...]
+    tree: str
+    skip_bad_files: bool
+
+
+@dataclass(frozen=True)
+class MatchedEvents:
+    """Events whose first four selected jets are those of the four quarks, and where they come from."""
+
+    records: NDArray[Any]
+    """Of type `MATCHED_EVENT`, sorted by event number."""
+    permutations: NDArray[np.int64]
+    """Positions of the jets a, b, c and d in each permutation, shape (12, 4)."""
+    feature_names: tuple[str, ...]
+    """Names of the features of a permutation."""
+    cutflow: Mapping[str, int]
+    """Events after each cut; the last is `matched`."""
+    samples: tuple[str, ...]
+    """Names of the samples."""
+    dataset_sha256: str
+    """Hash of the data set file."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the events, equal for equal events in other files."""
+        return hashlib.sha256(self.records.tobytes()).hexdigest()
+
+
+def read(source: Source, worker: Worker) -> MatchedEvents:
+    """Find the events of a data set that match.
+
+    Parameters
+    ----------
+    source : Source
+        Which events to look at.
+    worker : Worker
+        A process that `loop.initialise` has made ready.
+
+    Returns
+    -------
+    MatchedEvents
+        At least one event.
+
+    Raises
+    ------
+    click.BadParameter
+        If the data set does not have a sample that was asked for.
+    InputError
+        If a file is missing or wrong, knows nothing of the generator, or if no event matches.
+    AnalysisError
+        If the event loop fails.
+    """
+    dataset = run.dataset_file(source.dataset, worker)
+    samples = select_samples(load_dataset(dataset, definition.PROCESSES, source.prefixes), source.samples)
+    checked = run.check(samples, source.tree, COLUMNS, source.skip_bad_files)
+    partials, records = [], []
+    with Display("Matching", sum(sample.entries for sample in checked), "events") as display:
+        worker.on_progress = display.update
+        for sample in checked:
+            paths = tuple(file.path for file in sample.good)
+            try:
+                unit = Unit(sample.process, sample.variation, paths, sample.entries)
+                partial, events = worker.call(extract, unit, source.tree)
+            except WorkerDied as error:
+                raise AnalysisError(f"{sample.name}: {error}; check its files: {', '.join(paths)}") from None
+            partials.append(partial)
+            records.append(events)
+    cutflow = reduce(add, partials).cutflow[definition.NOMINAL]
+    if not cutflow["matched"]:
+        raise InputError(
+            f"{dataset}: in none of {cutflow['one_btag']} selected events the first four jets are those of the quarks "
+            "of a top pair with one lepton; give samples that have such events (--samples)"
+        )
+    permutations, feature_names = worker.call(conventions)
+    return MatchedEvents(
+        ordered(np.concatenate(records)),
+        np.array(permutations),
+        feature_names,
+        cutflow,
+        tuple(sample.name for sample in checked),
+        hashlib.sha256(dataset.read_bytes()).hexdigest(),
+    )
+
+
+def conventions() -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
+    """What the C++ code calls a permutation, and the names of its features; needs ROOT in this process."""
+    cpp = load_root().ttbar
+    permutations = tuple(tuple(int(jet) for jet in permutation) for permutation in cpp.permutations)
+    return permutations, tuple(str(name) for name in cpp.feature_names)
 
 
 def extract(unit: Unit, tree: str) -> tuple[Partial, NDArray[Any]]:
-    """Find the events of a unit whose four jets match.
+    """Find the events of a unit that match; needs ROOT in this process.
 
     Parameters
     ----------
@@ -54,7 +151,7 @@ def extract(unit: Unit, tree: str) -> tuple[Partial, NDArray[Any]]:
     partial : Partial
         Without histograms; the cutflow goes on to the cut `matched`.
     events : numpy.ndarray
-        Of type `MATCHED_EVENT`, in an order that depends on nothing but the events.
+        Of type `MATCHED_EVENT`, in any order.
     """
     found: list[NDArray[Any]] = []
 
@@ -84,7 +181,23 @@ def extract(unit: Unit, tree: str) -> tuple[Partial, NDArray[Any]]:
         return collect
 
     partial = loop.run_unit(unit, tree, book)
-    return partial, _ordered(found[0])
+    return partial, found[0]
+
+
+def ordered(records: NDArray[Any]) -> NDArray[Any]:
+    """Sort events so that neither threads nor files matter.
+
+    Parameters
+    ----------
+    records : numpy.ndarray
+        Of type `MATCHED_EVENT`.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same, sorted by number, and those of one number, as different files may have, by their features.
+    """
+    return records[np.lexsort((*records["features"][:, 0].T, records["number"]))]
 
 
 def _as_array(events: Any) -> NDArray[Any]:
@@ -93,8 +206,3 @@ def _as_array(events: Any) -> NDArray[Any]:
         return np.empty(0, MATCHED_EVENT)
     content = (ctypes.c_char * (events.size() * MATCHED_EVENT.itemsize)).from_address(load_root().addressof(events[0]))
     return np.frombuffer(content, MATCHED_EVENT).copy()
-
-
-def _ordered(events: NDArray[Any]) -> NDArray[Any]:
-    """Sort events by number, and those of the same number, which different files may have, by their features."""
-    return events[np.lexsort((*events["features"][:, 0].T, events["number"]))]

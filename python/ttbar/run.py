@@ -68,7 +68,8 @@ def run(options: Options) -> None:
         say("Starting ROOT")
         model = None if options.io_only else str(options.model)
         ready = worker.start(loop.initialise, options.threads, model)
-        samples = _check(_samples(options, worker), options)
+        columns = dict.fromkeys(io_only.COLUMNS[options.io_only]) if options.io_only else definition.COLUMNS
+        samples = check(_samples(options, worker), options.tree, columns, options.skip_bad_files)
         threads, root_version = worker.finish(ready)
         partials = _process(samples, options, worker)
         peak_memory = max(worker.call(loop.peak_memory), loop.peak_memory())
@@ -94,22 +95,50 @@ def run(options: Options) -> None:
     say(f"{events:,} events in {cost.loop_wall_s:.1f} s; the results are in {options.output}")
 
 
+def dataset_file(dataset: str, worker: Worker) -> Path:
+    """Find a data set file; that of the demo is simulated first if need be.
+
+    Parameters
+    ----------
+    dataset : str
+        What the user calls it: `demo`, or a path.
+    worker : Worker
+        Where to simulate.
+
+    Returns
+    -------
+    pathlib.Path
+        The file, which need not exist.
+    """
+    return worker.call(simulate.demo) if dataset == DEMO else Path(dataset)
+
+
 def _samples(options: Options, worker: Worker) -> list[Sample]:
     """The samples that the user asked for."""
-    path = worker.call(simulate.demo) if options.dataset == DEMO else Path(options.dataset)
+    path = dataset_file(options.dataset, worker)
     samples = select_samples(load_dataset(path, definition.PROCESSES, options.prefixes), options.samples)
     return samples if options.files is None else limit_files(samples, options.files)
 
 
-def _check(samples: list[Sample], options: Options) -> list[CheckedSample]:
-    """Check the files of samples before anything else happens."""
-    columns: Mapping[str, str | None] = definition.COLUMNS
-    if options.io_only:
-        columns = dict.fromkeys(io_only.COLUMNS[options.io_only])
+def check(
+    samples: list[Sample], tree: str, columns: Mapping[str, str | None], skip_bad_files: bool
+) -> list[CheckedSample]:
+    """Check the files of samples before anything else happens, and show how far it is.
+
+    Parameters
+    ----------
+    samples : list of Sample
+        What to check.
+    tree, columns, skip_bad_files
+        As in `ttbar.inputs.check_samples`.
+
+    Returns
+    -------
+    list of CheckedSample
+        What is there to be used.
+    """
     with Display("Checking", sum(len(sample.files) for sample in samples), "files") as display:
-        checked = check_samples(
-            samples, options.tree, columns, options.skip_bad_files, lambda done, file: display.update(done)
-        )
+        checked = check_samples(samples, tree, columns, skip_bad_files, lambda done, file: display.update(done))
     for record in (record for sample in checked for record in sample.records if record.reason):
         say(f"{record.path}: {record.status}: {record.reason}")
     return checked

@@ -1,0 +1,148 @@
+"""The jobs that make and judge models of the jet assignment."""
+
+import hashlib
+import platform
+import shlex
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import xgboost
+
+from ttbar import boosting, judgement, loop, matched_events, model_card
+from ttbar.errors import InputError
+from ttbar.judgement import Judgement
+from ttbar.matched_events import Source
+from ttbar.progress import say
+from ttbar.results import written_whole
+from ttbar.worker import Worker
+
+FORMATS = {".json": "json", ".ubj": "ubj"}
+"""xgboost's formats by the end of a file's name."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user can choose for a training; see `ttbar train --help`."""
+
+    source: Source
+    output: Path
+    folds: str
+    search: Path | None
+    max_trees: int
+    threads: int | None
+    seed: int
+
+
+def train(options: Options) -> None:
+    """Train a model; write it, its card and plots.
+
+    Parameters
+    ----------
+    options : Options
+        What the user chose.
+
+    Raises
+    ------
+    click.BadParameter
+        If the name of the model does not tell its format, or the data set lacks a sample that was asked for.
+    InputError
+        If a file is missing or wrong, or there are too few events to learn from.
+    AnalysisError
+        If the event loop fails.
+    """
+    if options.output.suffix not in FORMATS:
+        raise click.BadParameter(f"{options.output} must end in {' or '.join(FORMATS)}", param_hint="--output")
+    search = boosting.SEARCH | (boosting.read_search(options.search) if options.search else {})
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    with Worker() as worker:
+        say("Starting ROOT")
+        threads, root_version = worker.call(loop.initialise, options.threads, None)
+        events = matched_events.read(options.source, worker)
+    outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, threads)
+    judgements = {
+        model_card.OUTCOME: judgement.judge(outcome.scores, outcome.unseen["true_permutation"]),
+        **judgement.judge_yardsticks(outcome.unseen, events.permutations),
+    }
+    model = bytes(outcome.shipped.model.save_raw(FORMATS[options.output.suffix]))
+    card = model_card.text(
+        options.output.name,
+        hashlib.sha256(model).hexdigest(),
+        _command(options),
+        {
+            "Python": platform.python_version(),
+            "ROOT": root_version,
+            **{package: version(package) for package in ("ttbar", "numpy", "scikit-learn")},
+            "xgboost": xgboost.__version__,
+        },
+        events,
+        outcome,
+        judgements,
+    )
+    plots = model_card.plots(events, outcome)
+
+    folder = options.output.with_suffix("")
+    folder.mkdir(exist_ok=True)
+    files = {folder / name: plot for name, plot in plots.items()}
+    files |= {options.output.with_suffix(".md"): card.encode(), options.output: model}
+    for path, content in files.items():
+        with written_whole(path) as beside:
+            beside.write_bytes(content)
+    say(judgement.table(judgements))
+    say(f"the model is {options.output}, its card {options.output.with_suffix('.md')}")
+
+
+def validate_model(source: Source, model: Path, threads: int | None) -> dict[str, Judgement]:
+    """Judge a model on all matched events of a data set.
+
+    Parameters
+    ----------
+    source : Source
+        The events. They flatter a model that was trained on them.
+    model : pathlib.Path
+        The model.
+    threads : int or None
+        Number of threads, None for all cores.
+
+    Returns
+    -------
+    dict of str to Judgement
+        The model and ways to do without it, by name.
+
+    Raises
+    ------
+    click.BadParameter
+        If the data set does not have a sample that was asked for.
+    InputError
+        If a file is missing or wrong, no event matches, or the model has other features than the analysis.
+    AnalysisError
+        If the event loop fails.
+    """
+    with Worker() as worker:
+        say("Starting ROOT")
+        threads, _ = worker.call(loop.initialise, threads, str(model))
+        _, feature_names = worker.call(matched_events.conventions)
+        booster = xgboost.Booster({"nthread": threads}, model_file=model)
+        if booster.feature_names not in (None, list(feature_names)):
+            raise InputError(
+                f"{model}: its features are {', '.join(booster.feature_names)}, those of the analysis are "
+                f"{', '.join(feature_names)}; train a model with these, in this order"
+            )
+        events = matched_events.read(source, worker)
+    scores = boosting.predict(booster, events.records)
+    return {
+        model.name: judgement.judge(scores, events.records["true_permutation"]),
+        **judgement.judge_yardsticks(events.records, events.permutations),
+    }
+
+
+def _command(options: Options) -> str:
+    """A command line for the options that matter."""
+    source = options.source
+    words: list[object] = ["ttbar", "train", "--dataset", source.dataset, "--samples", source.samples]
+    words += [word for old, new in source.prefixes for word in ("--prefix", f"{old}={new}")]
+    words += ["--tree", source.tree, "--bad-files", "skip" if source.skip_bad_files else "stop"]
+    words += ["--search", options.search] if options.search else []
+    words += ["--folds", options.folds, "--max-trees", options.max_trees, "--seed", options.seed]
+    return shlex.join(map(str, [*words, "--output", options.output]))
