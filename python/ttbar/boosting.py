@@ -38,7 +38,7 @@ PATIENCE = 20
 Parameters = Mapping[str, float]
 """Hyperparameters by xgboost's names."""
 
-SEARCH: Mapping[str, Sequence[float]] = {"max_depth": [5, 6], "learning_rate": [0.1, 0.2]}
+SEARCH: Mapping[str, Sequence[float]] = {"max_depth": [6], "learning_rate": [0.2, 0.3], "min_child_weight": [1, 50]}
 """Values of hyperparameters, of which all combinations are tried."""
 
 HYPERPARAMETERS = (
@@ -175,8 +175,8 @@ def train(
     fewest = min(np.count_nonzero((parity == fold) & (stopping == stops)) for fold in (0, 1) for stops in (False, True))
     if fewest < MIN_EVENTS:
         raise InputError(
-            f"{len(numbers)} matched events are too few to learn from, or their numbers too much alike: the smallest of "
-            f"four parts has {fewest} where {MIN_EVENTS} are needed; give a data set with more events (--dataset)"
+            f"{len(numbers)} matched events are too few to learn from, or their numbers too much alike: the smallest "
+            f"of four parts has {fewest} where {MIN_EVENTS} are needed; give a data set with more events (--dataset)"
         )
 
     def train_all(description: str, jobs: Sequence[tuple[NDArray[np.bool_], Parameters]]) -> list[Training]:

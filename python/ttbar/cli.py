@@ -183,7 +183,7 @@ Examples:
   ttbar train --dataset toy/dataset.json --output models/mine.json
   ttbar train --dataset toy/dataset.json --output models/mine.ubj --search wider.json
 where wider.json lists values, all combinations of which are tried, such as
-  {"max_depth": [4, 5, 6, 7], "learning_rate": [0.1, 0.2], "min_child_weight": [1, 10]}"""
+  {"max_depth": [4, 6, 8], "learning_rate": [0.1, 0.2, 0.3], "subsample": [0.5, 1]}"""
 )
 @inputs(samples="ttbar__nominal")
 @click.option(

@@ -133,7 +133,8 @@ def conventions() -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
     """What the C++ code calls a permutation, and the names of its features; needs ROOT in this process."""
     cpp = load_root().ttbar
     permutations = tuple(tuple(int(jet) for jet in permutation) for permutation in cpp.permutations)
-    return permutations, tuple(str(name) for name in cpp.feature_names)
+    # By number: an iterator gives their addresses.
+    return permutations, tuple(str(cpp.feature_names[i]) for i in range(len(cpp.feature_names)))
 
 
 def extract(unit: Unit, tree: str) -> tuple[Partial, NDArray[Any]]:

@@ -79,21 +79,23 @@ top pair. Made by
 
 ## Events
 
-Samples {", ".join(f"`{name}`" for name in events.samples)}, of a data set file with the SHA-256 `{events.dataset_sha256}`.
-An event is matched if each of its first four selected jets, in stored order, is within 0.4 in (eta, phi) of another quark
-out of those of a W, of its top and of the other top, whose W decays to a lepton.
+Samples {", ".join(f"`{name}`" for name in events.samples)}, of a data set file with the SHA-256
+`{events.dataset_sha256}`. An event is matched if its first four selected jets, in stored order, are
+within 0.4 in (eta, phi) of four different quarks: two of a W, the b of its top, and the b of the other top, whose W
+decays to a lepton.
 
 | cut | events |
 |---|---|
 {_rows(events.cutflow)}
 
-{matched / selected:.1%} of the events selected by the analysis are matched. SHA-256 of the matched events: `{events.sha256}`.
+{matched / selected:.1%} of the selected events are matched. SHA-256 of the matched events:
+`{events.sha256}`.
 
 ## Training
 
 The permutation that agrees with the generator is a signal row, the other eleven of its event are background. Folds are
-made of even and of odd event numbers. One event in {boosting.STOPPING} of each fold is left out of training and judgement; there,
-the log loss decides about the number of trees and the hyperparameters. Trained on: {outcome.folds}.
+made of even and of odd event numbers. One event in {boosting.STOPPING} of each fold is left out of training and
+judgement: there, the log loss decides on the number of trees and the hyperparameters. Trained on: {outcome.folds}.
 
 | parameter | value |
 |---|---|
@@ -107,14 +109,14 @@ Log loss of the events left out, mean of both folds, of each combination that wa
 
 ## Judgement
 
-On {len(outcome.unseen)} matched events, each scored by a model with these hyperparameters that was trained on the other fold.
-*Correct* is the fraction of events in which the permutation of the highest score is the true one, *AUC* the area under the
-ROC curve of true and wrong permutations.
+On {len(outcome.unseen)} matched events, each scored by a model with these hyperparameters that was trained on the other
+fold. *Correct* is the fraction of events in which the permutation of the highest score is the true one, *AUC* the area
+under the ROC curve of true and wrong permutations.
 
 {judgement.table(judgements)}
 
-Peaks and widths of the chi-square are those of the judged events themselves. The b of the trijet is its jet with the highest
-b-tag.
+Peaks and widths of the chi-square are those of the judged events themselves. The b of the trijet is its jet with the
+highest b-tag.
 
 ![ROC curves]({folder}/roc.png)
 ![Scores]({folder}/scores.png)
@@ -192,7 +194,7 @@ def _scores(is_true: Any, scores: Scores) -> Figure:
 
 
 def _importance(outcome: Outcome, feature_names: Sequence[str]) -> Figure:
-    gains = outcome.shipped.model.get_score(importance_type="total_gain")
+    gains: Mapping[str, Any] = outcome.shipped.model.get_score(importance_type="total_gain")
     shares = {name: 100 * gains.get(name, 0.0) / sum(gains.values()) for name in feature_names}
     ranked = sorted(shares, key=lambda name: shares[name])
     figure, axes = _axes()

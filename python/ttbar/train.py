@@ -54,7 +54,7 @@ def train(options: Options) -> None:
     """
     if options.output.suffix not in FORMATS:
         raise click.BadParameter(f"{options.output} must end in {' or '.join(FORMATS)}", param_hint="--output")
-    search = boosting.SEARCH | (boosting.read_search(options.search) if options.search else {})
+    search = {**boosting.SEARCH, **(boosting.read_search(options.search) if options.search else {})}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with Worker() as worker:
         say("Starting ROOT")
