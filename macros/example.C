@@ -3,8 +3,8 @@
 ///     root -l -b -q 'macros/example.C("events.root")'
 ///
 /// Without an argument it simulates some top pairs first.
-R__ADD_INCLUDE_PATH(cpp / include)
-R__LOAD_LIBRARY(build / libttbar.so)
+#pragma cling add_include_path("cpp/include")
+#pragma cling load("build/libttbar.so")
 
 #include "ttbar/jet_assignment.hpp"
 #include "ttbar/jet_energy.hpp"
@@ -16,7 +16,7 @@ R__LOAD_LIBRARY(build / libttbar.so)
 int example(std::string file = "", const char* picture = "example.png") {
     if (file.empty()) {
         file = std::string(gSystem->TempDirectory()) + "/ttbar_example.root";
-        ttbar::simulate(file, {"ttbar", "nominal", 10000});
+        ttbar::simulate(file, {"ttbar__nominal", 10000});
     }
     ttbar::load_models({"models/jet_assignment.json"});
 

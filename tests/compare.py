@@ -13,9 +13,7 @@ from reference import DELTA_R_EDGES, N_BINS, OBSERVABLE_EDGES, Histogram, Refere
 RELATIVE = 1e-9
 
 
-def describe_differences(
-    name: str, what: str, found: NDArray[np.float64], expected: NDArray[np.float64]
-) -> list[str]:
+def describe_differences(name: str, what: str, found: NDArray[Any], expected: NDArray[Any]) -> list[str]:
     """Return a line that says which elements differ and the first of them, or no line."""
     if found.shape != expected.shape:
         return [f"{name}: {what} of shape {found.shape}, expected {expected.shape}"]
@@ -23,9 +21,7 @@ def describe_differences(
     if not len(bins):
         return []
     first = tuple(bins[0].tolist())
-    return [
-        f"{name}: {len(bins)} {what} differ, first {first}: {found[first]!r}, expected {expected[first]!r}"
-    ]
+    return [f"{name}: {len(bins)} {what} differ, first {first}: {found[first]!r}, expected {expected[first]!r}"]
 
 
 def describe_axis(name: str, axis: Any, expected: NDArray[np.float64]) -> list[str]:
@@ -34,9 +30,7 @@ def describe_axis(name: str, axis: Any, expected: NDArray[np.float64]) -> list[s
 
 def compare_2d(name: str, found: Any, expected: Histogram) -> list[str]:
     """Compare a TH2D with the reference: flow bins, counts, values and sums of squares."""
-    lines = describe_axis(name, found.axis(0), OBSERVABLE_EDGES) + describe_axis(
-        name, found.axis(1), DELTA_R_EDGES
-    )
+    lines = describe_axis(name, found.axis(0), OBSERVABLE_EDGES) + describe_axis(name, found.axis(1), DELTA_R_EDGES)
     values, variances = found.values(flow=True), found.variances(flow=True)
     if lines or values.shape != (N_BINS + 2, N_BINS + 2):
         return [*lines, f"{name}: {values.shape} bins with flow"]
@@ -44,9 +38,7 @@ def compare_2d(name: str, found: Any, expected: Histogram) -> list[str]:
         if content[:, [0, -1]].any():
             lines.append(f"{name}: {what} in the flow bins of deltaR")
     if expected.weight is not None:
-        lines += describe_differences(
-            name, "event counts", np.rint(values[:, 1:-1] / expected.weight), expected.counts
-        )
+        lines += describe_differences(name, "event counts", np.rint(values[:, 1:-1] / expected.weight), expected.counts)
     return [
         *lines,
         *describe_differences(name, "values", values[:, 1:-1], expected.values),
@@ -119,9 +111,7 @@ def compare_cutflow(found: Mapping[str, Any], reference: Reference) -> None:
     """Assert that the content of a ``cutflow.json`` has the cuts, events and weights of the reference."""
     expected = {
         sample: {
-            universe: [
-                cut | {"weighted": pytest.approx(cut["weighted"], rel=RELATIVE, abs=0)} for cut in cuts
-            ]
+            universe: [cut | {"weighted": pytest.approx(cut["weighted"], rel=RELATIVE, abs=0)} for cut in cuts]
             for universe, cuts in universes.items()
         }
         for sample, universes in reference.cutflow.items()

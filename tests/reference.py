@@ -240,9 +240,7 @@ def smearing(
 ) -> NDArray[np.float64]:
     """Return the jet-energy scale factor of the universe ``pt_res_up``: one draw of N(1, 0.05) a jet."""
     event = np.asarray(event, np.uint64)
-    words = philox(
-        (event & np.uint64(0xFFFFFFFF), event >> np.uint64(32), run, luminosity_block), (seed % 2**32, jet)
-    )
+    words = philox((event & np.uint64(0xFFFFFFFF), event >> np.uint64(32), run, luminosity_block), (seed % 2**32, jet))
     u, v = ((word.astype(np.float64) + 0.5) / 2**32 for word in words[:2])
     return 1 + 0.05 * np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)
 
@@ -339,9 +337,7 @@ def trijet(
     return mass, gap
 
 
-def features(
-    lepton: dict[str, NDArray[np.float64]], jets: dict[str, NDArray[np.float64]]
-) -> NDArray[np.float64]:
+def features(lepton: dict[str, NDArray[np.float64]], jets: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     """Return the 19 features of each permutation of the first four jets, shape (events, 12, 19)."""
     eta, phi, mass = (lepton[column][:, np.newaxis] for column in ("eta", "phi", "mass"))
     a, b, c, d = ({k: jets[k][:, p] for k in JET_COLUMNS} for p in np.array(PERMUTATIONS).T)
@@ -485,8 +481,7 @@ def histograms(sample: Sample, universes: dict[str, UniverseResult]) -> dict[str
     filled = {}
     for region in REGIONS:
         in_region = {
-            universe: result.selected[result.selected["region"] == region]
-            for universe, result in universes.items()
+            universe: result.selected[result.selected["region"] == region] for universe, result in universes.items()
         }
         fills: dict[str, tuple[str, float | NDArray[np.float64]]]  # universe and weight of a variation
         if sample.simulated_nominal:

@@ -120,16 +120,10 @@ def test_the_same_file_in_two_samples_is_allowed(load):
         (with_files({"nevts": 5}), ["ttbar.nominal.files[0]", "'path'"]),
         (with_files({"path": "a.root"}), ["ttbar.nominal.files[0]", "'nevts'"]),
         (with_files(a_file(path=["a.root"])), ["ttbar.nominal.files[0].path"]),
-        *(
-            (with_files(a_file(nevts=bad)), ["files[0].nevts", "above 0"])
-            for bad in (0, -1, True, 1.0, "5", None)
-        ),
+        *((with_files(a_file(nevts=bad)), ["files[0].nevts", "above 0"]) for bad in (0, -1, True, 1.0, "5", None)),
         (with_files(a_file(nevts=10**400)), ["files[0].nevts"]),
         (with_files(a_file(nevts=2**63)), ["files[0].nevts"]),
-        *(
-            (with_files(a_file(entries=bad)), ["files[0].entries", "at least 0"])
-            for bad in (-1, False, 2.0, None)
-        ),
+        *((with_files(a_file(entries=bad)), ["files[0].entries", "at least 0"]) for bad in (-1, False, 2.0, None)),
         (with_files(a_file(nevts=5, entries=6)), ["files[0]", "a.root", "6", "5"]),
         (with_files("a.root", a_file("./b.root"), "sub/../a.root"), ["files[2]", "a.root", "twice"]),
         (with_files("root://h//a.root", "root://h//a.root"), ["files[1]", "root://h//a.root", "twice"]),
@@ -189,12 +183,7 @@ def assert_samples_or_input_error(path):
 
 
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text()
-    | st.sampled_from(["ttbar", "a.root"]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["ttbar", "a.root"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(["ttbar", "nominal", "files", "path", "nevts"]) | st.text(), inner)

@@ -262,9 +262,7 @@ def test_a_file_that_may_not_be_read(good, monkeypatch):
     assert_names_the_file(str(error.value), good["TTree"][0])
 
 
-@pytest.mark.parametrize(
-    "name", ["a[1].root", "a*.root", "a?b.root", "a#b.root", "$HOME.root", "d[x]/a.root"]
-)
+@pytest.mark.parametrize("name", ["a[1].root", "a*.root", "a?b.root", "a#b.root", "$HOME.root", "d[x]/a.root"])
 def test_a_name_that_root_would_not_take_literally(good, tmp_path, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
@@ -439,9 +437,7 @@ def test_a_header_that_points_behind_the_end(good, tmp_path, position):
 def test_a_file_that_uproot_wrote(tmp_path):
     path = tmp_path / "uproot.root"
     with uproot.recreate(path) as opened:
-        opened.mktree(
-            "Events", {"run": "uint32", "event": "uint64", "Jet_pt": "var * float32", "weight": "float64"}
-        )
+        opened.mktree("Events", {"run": "uint32", "event": "uint64", "Jet_pt": "var * float32", "weight": "float64"})
         jets = awkward.Array([[30.0], [], [40.0, 50.0]])
         opened["Events"].extend(
             {

@@ -15,6 +15,10 @@ ROOT::RDF::RResultPtr<TH2D> histogram(ROOT::RDF::RNode node, const ROOT::RDF::TH
     return node.Histo2D<double, double, double>(model, x, y, weight);
 }
 
+ROOT::RDF::RResultPtr<std::vector<MatchedEvent>> take(ROOT::RDF::RNode node, const std::string& column) {
+    return node.Take<MatchedEvent>(column);
+}
+
 ROOT::RDF::Experimental::RResultMap<ULong64_t> variations(ROOT::RDF::RResultPtr<ULong64_t> result) {
     return ROOT::RDF::Experimental::VariationsFor(result);
 }

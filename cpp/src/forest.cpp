@@ -21,79 +21,91 @@ namespace {
 // one tree behind the other; a leaf leads to the root of the next tree, and the last to an end that leads to
 // itself. Rows walk the chain in lockstep, one node a step, each at its own pace. Nothing on the way is a
 // branch that a processor could predict wrongly, and while one row waits for memory the others go on.
+//
+// A node is of one of two kinds, with these members in common:
+// - skip: number of nodes between it and the one on its right, -1 for itself
+// - leaf: what it adds to the sum
+// - goes_right(row): all ones or zero; leaves and the end always go right
 
 /// Rows that walk together.
 constexpr std::size_t block = 12;
 
-/// What all nodes but leaves add to a sum: with +0, a sum of -0 would change.
+/// What splits add to a sum: with +0, a sum of -0 would change.
 constexpr float nothing = -0.0F;
 
-/// A node that compares ranks among the thresholds of the model instead of values. Half the size of the other
+/// A node that compares ranks among the thresholds of the model instead of values: half the size of the other
 /// kind.
 struct RankNode {
-    /// What a row looks like to these nodes: the number of thresholds that are not above the value, for each
-    /// slot.
+    /// What these nodes see of a row: for each slot, the number of its thresholds that are not above the
+    /// value.
     using Row = const std::uint8_t*;
 
     std::uint8_t slot;
-    std::uint8_t rank; // position of the threshold among the sorted ones, from 1; 0 never leads left
-    std::uint16_t right;
+    std::uint8_t rank; // of the threshold among those of the slot, from 0
+    std::int16_t skip;
     float leaf;
 
-    bool leads_left(Row row) const { return row[slot] < rank; }
+    std::ptrdiff_t goes_right(Row row) const { return -std::ptrdiff_t{rank < row[slot]}; }
 };
 
-/// A node for any number of thresholds and features, and trees of any size.
+/// A node for any number of features and thresholds, and trees of any size.
 struct ValueNode {
     using Row = const float*;
 
     float threshold;
     std::uint32_t feature : 31;
     std::uint32_t default_left : 1;
-    std::uint32_t right;
+    std::int32_t skip;
     float leaf;
 
-    bool leads_left(Row row) const {
+    std::ptrdiff_t goes_right(Row row) const {
         const float value = row[feature];
-        // The second is true for NaN.
-        return default_left ? !(value >= threshold) : value < threshold;
+        return std::ptrdiff_t{(value < threshold) | (std::isnan(value) & default_left)} - 1;
     }
 };
 
 /// The trees as a chain.
-/// @param trees trees
-/// @param split makes the node of a split, all but the distance to the right
-/// @param leaf  a node that never leads left and adds nothing
+/// @param trees  trees
+/// @param split  makes the node of a split, but for skip and leaf
+/// @param always a node that always goes right
 template <typename Node, typename Split>
-std::vector<Node> chain(const std::vector<Tree>& trees, Split split, const Node& leaf) {
+std::vector<Node> chain(const std::vector<Tree>& trees, Split split, const Node& always) {
     std::vector<Node> nodes;
+    const auto append = [&](Node node, std::size_t right, float leaf) {
+        node.skip = static_cast<decltype(Node::skip)>(right) - 1;
+        node.leaf = leaf;
+        nodes.push_back(node);
+    };
     for (const Tree& tree : trees)
         for (std::size_t position = 0; position < tree.size(); ++position) {
             const TreeNode& node = tree[position];
-            const std::size_t right = node.is_leaf() ? tree.size() - position : node.right;
-            nodes.push_back(node.is_leaf() ? leaf : split(node));
-            nodes.back().leaf = node.is_leaf() ? node.value : nothing;
-            nodes.back().right = static_cast<decltype(Node::right)>(right);
+            if (node.is_leaf())
+                append(always, tree.size() - position, node.value);
+            else
+                append(split(node), node.right, nothing);
         }
-    nodes.push_back(leaf);
+    append(always, 0, nothing);
     return nodes;
 }
 
 /// Walk a block of rows to the end of the chain, adding up the leaves.
 template <typename Node>
 void walk(const std::vector<Node>& nodes, const std::array<typename Node::Row, block>& rows,
-          std::array<float, block>& sums) {
+          std::array<float, block>& margins) {
     constexpr int steps_between_checks = 16;
     std::array<const Node*, block> at;
     at.fill(nodes.data());
+    // Copied, since they could be the floats of the nodes for all that the compiler knows.
+    std::array<float, block> sums = margins;
     do {
         for (int step = 0; step < steps_between_checks; ++step)
             for (std::size_t row = 0; row < block; ++row) {
                 const Node& node = *at[row];
                 sums[row] += node.leaf;
-                at[row] += node.leads_left(rows[row]) ? 1 : node.right;
+                at[row] += 1 + (node.skip & node.goes_right(rows[row]));
             }
     } while (*std::min_element(at.begin(), at.end()) != &nodes.back());
+    margins = sums;
 }
 
 /// Nodes that compare values.
@@ -107,8 +119,8 @@ class ValueChain {
                                   },
                                   {-std::numeric_limits<float>::infinity(), 0, false, 0, nothing})) {}
 
-    void add(const std::array<const float*, block>& rows, std::array<float, block>& sums) const {
-        walk(nodes_, rows, sums);
+    void add(const std::array<const float*, block>& rows, std::array<float, block>& margins) const {
+        walk(nodes_, rows, margins);
     }
 
   private:
@@ -120,10 +132,12 @@ class RankChain {
   public:
     /// @return the chain, nothing if the trees do not fit
     static std::optional<RankChain> of(const std::vector<Tree>& trees) {
-        // By feature and where a missing value goes: the same value has two ranks if it is missing.
-        std::map<std::pair<std::uint32_t, bool>, std::vector<float>> thresholds;
+        // A slot serves one feature and one way of a missing value, since a missing value has no rank that
+        // suits both.
+        using Key = std::pair<std::uint32_t, bool>;
+        std::map<Key, std::vector<float>> thresholds;
         for (const Tree& tree : trees) {
-            if (tree.size() > std::numeric_limits<decltype(RankNode::right)>::max())
+            if (tree.size() > static_cast<std::size_t>(std::numeric_limits<decltype(RankNode::skip)>::max()))
                 return std::nullopt;
             for (const TreeNode& node : tree)
                 if (!node.is_leaf())
@@ -132,61 +146,63 @@ class RankChain {
         if (thresholds.size() > max_slots)
             return std::nullopt;
 
-        RankChain ranks;
-        std::map<std::pair<std::uint32_t, bool>, std::uint8_t> slots;
+        RankChain result;
+        std::map<Key, std::uint8_t> slots;
         for (auto& [key, sorted] : thresholds) {
             std::sort(sorted.begin(), sorted.end());
             sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
             if (sorted.size() > max_rank)
                 return std::nullopt;
-            slots[key] = static_cast<std::uint8_t>(ranks.slots_.size());
-            ranks.add_slot(key.first, key.second, sorted);
+            result.add_slot(key.first, key.second, sorted);
+            slots[key] = static_cast<std::uint8_t>(result.slots_.size());
         }
         const auto split = [&](const TreeNode& node) {
-            const std::pair key(node.feature, node.default_left);
+            const Key key(node.feature, node.default_left);
             const auto& sorted = thresholds.at(key);
-            const auto below = std::lower_bound(sorted.begin(), sorted.end(), node.value) - sorted.begin();
-            return RankNode{slots.at(key), static_cast<std::uint8_t>(below + 1), 0, nothing};
+            const auto rank = std::lower_bound(sorted.begin(), sorted.end(), node.value) - sorted.begin();
+            return RankNode{slots.at(key), static_cast<std::uint8_t>(rank), 0, 0};
         };
-        ranks.nodes_ = chain<RankNode>(trees, split, {0, 0, 0, nothing});
-        return ranks;
+        result.nodes_ = chain<RankNode>(trees, split, {0, 0, 0, 0});
+        return result;
     }
 
-    void add(const std::array<const float*, block>& rows, std::array<float, block>& sums) const {
-        std::array<std::array<std::uint8_t, max_slots>, block> ranks{};
-        for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
-            const auto found = slots_[slot].ranks(thresholds_.data(), rows);
-            for (std::size_t row = 0; row < block; ++row)
-                ranks[row][slot] = found[row];
-        }
-        std::array<const std::uint8_t*, block> ranked_rows;
-        for (std::size_t row = 0; row < block; ++row)
+    void add(const std::array<const float*, block>& rows, std::array<float, block>& margins) const {
+        // The first slot is above rank 0 in every row, for the nodes that always go right.
+        std::array<std::array<std::uint8_t, 1 + max_slots>, block> ranks;
+        std::array<RankNode::Row, block> ranked_rows;
+        for (std::size_t row = 0; row < block; ++row) {
+            ranks[row][0] = 1;
             ranked_rows[row] = ranks[row].data();
-        walk(nodes_, ranked_rows, sums);
+        }
+        for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
+            const auto below = slots_[slot].count_below(thresholds_.data(), rows);
+            for (std::size_t row = 0; row < block; ++row)
+                ranks[row][1 + slot] = static_cast<std::uint8_t>(below[row]);
+        }
+        walk(nodes_, ranked_rows, margins);
     }
 
   private:
     static constexpr std::uint32_t max_rank = std::numeric_limits<decltype(RankNode::rank)>::max();
-    static constexpr std::size_t max_slots = std::numeric_limits<decltype(RankNode::slot)>::max() + 1;
+    static constexpr std::size_t max_slots = std::numeric_limits<decltype(RankNode::slot)>::max();
 
     struct Slot {
         std::uint32_t feature;
-        std::uint32_t missing;  // rank of a missing value
-        std::size_t thresholds; // position of the first, in thresholds_
-        std::uint32_t half;     // there are 2 * half - 1 of them
+        std::uint32_t missing; // the count of a missing value
+        std::size_t first;     // position of the first threshold
+        std::uint32_t half;    // there are 2 * half - 1 of them
 
         /// The number of thresholds that are not above the value, for each row: a binary search without
         /// branches.
-        std::array<std::uint8_t, block> ranks(const float* all,
-                                              const std::array<const float*, block>& rows) const {
+        std::array<std::uint32_t, block> count_below(const float* thresholds,
+                                                     const std::array<const float*, block>& rows) const {
             std::array<std::uint32_t, block> below{};
             for (std::uint32_t step = half; step > 0; step /= 2)
                 for (std::size_t row = 0; row < block; ++row)
-                    below[row] += step * (all[thresholds + below[row] + step - 1] <= rows[row][feature]);
-            std::array<std::uint8_t, block> found;
+                    below[row] += step * (thresholds[first + below[row] + step - 1] <= rows[row][feature]);
             for (std::size_t row = 0; row < block; ++row)
-                found[row] = static_cast<std::uint8_t>(below[row] + missing * std::isnan(rows[row][feature]));
-            return found;
+                below[row] += missing * std::isnan(rows[row][feature]);
+            return below;
         }
     };
 
@@ -196,11 +212,11 @@ class RankChain {
             half *= 2;
         slots_.push_back({feature, default_left ? 0 : max_rank, thresholds_.size(), half});
         thresholds_.insert(thresholds_.end(), sorted.begin(), sorted.end());
-        // No value is above NaN.
-        thresholds_.resize(slots_.back().thresholds + 2 * half - 1, std::numeric_limits<float>::quiet_NaN());
+        // Filled up with what is below no value.
+        thresholds_.resize(slots_.back().first + 2 * half - 1, std::numeric_limits<float>::quiet_NaN());
     }
 
-    std::vector<Slot> slots_;
+    std::vector<Slot> slots_; // all but the first
     std::vector<float> thresholds_;
     std::vector<RankNode> nodes_;
 };

@@ -239,6 +239,8 @@ ForestFile parse(const std::string& bytes) {
     if (!base_score || !n_features || !(*n_features >= 1 && *n_features <= max_features) || !n_trees ||
         *n_trees != static_cast<float>(model.trees.size()))
         refuse("is damaged, its parameters are missing or contradict its trees: save it again");
+    if (model.trees.empty())
+        refuse("has no trees: train it for a round at least");
     if (!(*base_score > 0 && *base_score < 1))
         refuse("has a base_score outside of 0 to 1: train it with one between");
     for (const Tree& tree : model.trees)

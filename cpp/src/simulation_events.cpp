@@ -16,19 +16,19 @@ namespace ttbar::simulation {
 // clang-format off
 const std::vector<Sample>& samples() {
     constexpr double flat = 1000; // a pole this far away is not felt
-    //                               incoming   outgoing  conj.  leptonic excess  pole  rapidity jets  exponent filter
-    static const Process top_pair  {{21, 21},  {6, -6},   0.50,  false,   0.40,   flat,   0.90,  1.5,    2.3,     0};
-    static const Process s_channel {{ 2, -1},  {6, -5},   0.38,  true,    0.70,   flat,   1.10,  1.0,    2.4,     0};
-    static const Process t_channel {{ 2,  5},  {6,  1},   0.37,  false,   0.60,   0.15,   1.20,  1.1,    2.4,     0};
-    static const Process top_w     {{ 5, 21},  {6, -24},  0.50,  false,   0.50,   flat,   1.00,  1.3,    2.3,     0};
-    static const Process w_jets    {{ 2, -1},  {24, 0},   0.42,  true,    0.00,   flat,   1.80,  0.55,   2.1,     3};
+    //                              incoming  outgoing conj. leptonic excess pole rapidity jets exponent filter
+    static const Process top_pair  {{21, 21}, {6, -6},  0.50, false,  0.34, flat, 0.90, 1.0,  2.6, 0};
+    static const Process s_channel {{ 2, -1}, {6, -5},  0.38, true,   0.60, flat, 1.10, 0.9,  2.6, 0};
+    static const Process t_channel {{ 2,  5}, {6,  1},  0.37, false,  0.60, 0.15, 1.20, 0.9,  2.6, 0};
+    static const Process top_w     {{ 5, 21}, {6, -24}, 0.50, false,  0.50, flat, 1.00, 1.0,  2.6, 0};
+    static const Process w_jets    {{ 2, -1}, {24, 0},  0.42, true,   0.00, flat, 1.80, 0.85, 2.5, 4};
     static const std::vector<Sample> all{
         //                          stream              excess  radiation  splitting  fragmentation
         {"ttbar__nominal",              0, top_pair,   {1.00,   1.00,      1.00,      1.00}},
-        {"ttbar__scaledown",            1, top_pair,   {1.00,   1.15,      1.10,      1.00}},
-        {"ttbar__scaleup",              2, top_pair,   {1.00,   0.87,      0.90,      1.00}},
-        {"ttbar__ME_var",               3, top_pair,   {1.12,   0.97,      1.00,      1.00}},
-        {"ttbar__PS_var",               4, top_pair,   {1.00,   1.06,      1.30,      0.99}},
+        {"ttbar__scaledown",            1, top_pair,   {1.00,   1.30,      1.10,      1.00}},
+        {"ttbar__scaleup",              2, top_pair,   {1.00,   0.75,      0.90,      1.00}},
+        {"ttbar__ME_var",               3, top_pair,   {1.15,   0.97,      1.00,      1.00}},
+        {"ttbar__PS_var",               4, top_pair,   {1.00,   1.10,      1.50,      0.98}},
         {"single_top_s_chan__nominal",  5, s_channel,  {1.00,   1.00,      1.00,      1.00}},
         {"single_top_t_chan__nominal",  6, t_channel,  {1.00,   1.00,      1.00,      1.00}},
         {"single_top_tW__nominal",      7, top_w,      {1.00,   1.00,      1.00,      1.00}},
@@ -50,7 +50,7 @@ constexpr double w_to_hadrons = 0.674, tau_to_hadrons = 0.648;
 
 // Jets beside the hard process, and gluons that split off its quarks.
 constexpr std::size_t max_radiated_jets = 20;
-constexpr double radiated_min_pt = 15, radiated_max_pt = 1500, filter_min_pt = 20;
+constexpr double radiated_min_pt = 15, filter_min_pt = 20, max_falling_pt = 600;
 constexpr double radiated_eta_width = 1.9, radiated_max_eta = 4.9;
 constexpr double radiated_b = 0.02, radiated_c = 0.06, radiated_gluon = 0.50;
 constexpr double splitting_probability = 0.30;
@@ -61,21 +61,22 @@ constexpr double semileptonic_b = 0.22;
 constexpr double jet_radius = 0.4, gen_jet_min_pt = 10;
 
 // Reconstructed jets.
-constexpr double jet_response = 0.995, jet_angle = 0.015, jet_min_pt = 15, jet_max_eta = 5.1,
+constexpr double jet_response = 0.985, jet_angle = 0.015, jet_min_pt = 15, jet_max_eta = 5.1,
                  tracker_eta = 2.5;
 constexpr double pileup_jets = 0.8, pileup_pt_exponent = 5.5;
-constexpr double electron_from_jet = 0.03;
+constexpr double electron_from_jet = 0.05;
 
-// Share of the leptons that jets are made of too. In NanoAOD it is nearly all of them, but then the four hardest jets
-// of an event are rarely those of the four quarks, and a jet assignment would need a hundred times as many events.
+// Share of the leptons that jets are made of too. In NanoAOD it is nearly all of them, but then the four
+// hardest jets of a selected event would be those of the four quarks in 3 % of events only, instead of 20 %.
 constexpr double lepton_in_jets = 0.15;
 
-/// Reconstruction of leptons.
+/// Reconstruction of leptons. The efficiencies are low, so that as many top pairs pass the analysis's
+/// selection as in simulated CMS events.
 struct LeptonReconstruction {
     double min_pt, max_eta, efficiency, resolution;
 };
-constexpr LeptonReconstruction electron_reconstruction{5, 2.5, 0.88, 0.02};
-constexpr LeptonReconstruction muon_reconstruction{3, 2.4, 0.95, 0.015};
+constexpr LeptonReconstruction electron_reconstruction{5, 2.5, 0.62, 0.02};
+constexpr LeptonReconstruction muon_reconstruction{3, 2.4, 0.72, 0.015};
 
 /// The b-tag scores of jets of one flavour: the share of jets without a score, the share of the others above
 /// 0.5, and how the scores above and below 0.5 lean: distances from the lower end go like a uniform number to
@@ -83,7 +84,7 @@ constexpr LeptonReconstruction muon_reconstruction{3, 2.4, 0.95, 0.015};
 struct TagShape {
     double without_score, tagged, power_above, power_below;
 };
-constexpr TagShape b_shape{0.02, 0.71, 0.35, 0.8}, c_shape{0.10, 0.30, 1.0, 1.2};
+constexpr TagShape b_shape{0.02, 0.66, 0.35, 0.8}, c_shape{0.10, 0.30, 1.0, 1.2};
 constexpr TagShape light_shape{0.25, 0.07, 1.6, 1.8}, lepton_shape{0.65, 0.02, 2.0, 2.2};
 
 /// Identities of particles.
@@ -219,9 +220,10 @@ class Generator {
         return 1 + distance - (2 + distance) * std::pow(distance / (2 + distance), random_.uniform());
     }
 
-    /// A number of the spectrum x^-exponent.
+    /// A transverse momentum of the spectrum pt^-exponent, up to max_falling_pt.
     double falling(double minimum, double exponent) {
-        return std::min(minimum * std::pow(random_.uniform(), -1 / (exponent - 1)), radiated_max_pt);
+        const double power = 1 - exponent;
+        return minimum * std::pow(random_.uniform(std::pow(max_falling_pt / minimum, power), 1), 1 / power);
     }
 
     /// Radiated jets.

@@ -16,14 +16,12 @@ EXIT_INPUT = 3
 EXIT_INTERRUPTED = 130
 
 
-class Prefix(click.ParamType):
+class Prefix(click.ParamType[tuple[str, str]]):
     """`OLD=NEW`, split at the first equals sign."""
 
     name = "OLD=NEW"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         """Split, if it is not split yet."""
         if isinstance(value, tuple):
             return value
@@ -33,7 +31,7 @@ class Prefix(click.ParamType):
         return old, new
 
 
-class Percent(click.ParamType):
+class Percent(click.ParamType[str]):
     """A share of a file for which there is a list of columns."""
 
     name = "PERCENT"
@@ -60,9 +58,7 @@ Examples:
   ttbar run --dataset my.json --samples nominal      your own files
   ttbar run --threads 1 --output output/one-thread"""
 )
-@click.option(
-    "--dataset", default="demo", show_default=True, metavar="NAME or FILE", help="'demo' or a JSON file."
-)
+@click.option("--dataset", default="demo", show_default=True, metavar="NAME or FILE", help="'demo' or a JSON file.")
 @click.option(
     "--samples",
     default="all",
@@ -78,9 +74,7 @@ Examples:
     multiple=True,
     help="Replace the beginning of file paths as the data set file writes them; repeatable.",
 )
-@click.option(
-    "--tree", default="Events", show_default=True, metavar="NAME", help="Name of the tree or RNTuple."
-)
+@click.option("--tree", default="Events", show_default=True, metavar="NAME", help="Name of the tree or RNTuple.")
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
@@ -88,12 +82,8 @@ Examples:
     show_default="the one that comes with the program",
     help="xgboost model, JSON or UBJSON.",
 )
-@click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", show_default="all cores", help="Number of threads."
-)
-@click.option(
-    "--output", type=click.Path(path_type=Path), default="output", show_default=True, help="Results folder."
-)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", show_default="all cores", help="Number of threads.")
+@click.option("--output", type=click.Path(path_type=Path), default="output", show_default=True, help="Results folder.")
 @click.option(
     "--seed",
     type=click.IntRange(min=0, max=2**64 - 1),
@@ -134,7 +124,7 @@ Example:
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the files.")
 @click.option(
     "--events",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=1),
     default=20_000,
     show_default=True,
     metavar="N",
@@ -145,7 +135,7 @@ Example:
     default="all",
     show_default=True,
     metavar="LIST",
-    help="'all', or names such as ttbar__nominal,wjets__nominal.",
+    help="'all', 'nominal', or names such as ttbar__nominal,wjets__nominal.",
 )
 @click.option(
     "--seed",
@@ -155,14 +145,14 @@ Example:
     metavar="N",
     help="Seed of the events.",
 )
-@click.option(
-    "--ballast", is_flag=True, help="Also write unused columns, to make files as wide as real ones."
-)
+@click.option("--ballast", is_flag=True, help="Also write unused columns, to make files as wide as real ones.")
 def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) -> None:
     """Write NanoAOD-like files of a toy simulation, and their dataset.json."""
+    from ttbar.dataset import select_names
     from ttbar.simulate import simulate as simulate_samples
+    from ttbar.simulate import simulated_samples
 
-    simulate_samples(output, events, samples, seed, ballast)
+    simulate_samples(output, events, select_names(simulated_samples(), samples), seed, ballast)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

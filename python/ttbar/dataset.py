@@ -116,9 +116,7 @@ def load_dataset(
     error = next(_Validator(_schema(known)).iter_errors(document), None)
     if error is not None:
         place = error.json_path.removeprefix("$").removeprefix(".") or "the top level"
-        raise InputError(
-            f"{path}: {place} must be {error.schema['description']}, not {short_repr(error.instance)}"
-        )
+        raise InputError(f"{path}: {place} must be {error.schema['description']}, not {short_repr(error.instance)}")
     return [
         Sample(process, variation, _files(path, f"{process}.{variation}", content["files"], prefixes))
         for process, variations in document.items()
@@ -146,16 +144,37 @@ def select_samples(samples: Sequence[Sample], names: str) -> list[Sample]:
     click.BadParameter
         If a name fits no sample.
     """
+    chosen = select_names([sample.name for sample in samples], names)
+    return [sample for sample in samples if sample.name in chosen]
+
+
+def select_names(available: Sequence[str], names: str) -> list[str]:
+    """Choose names of samples.
+
+    Parameters
+    ----------
+    available
+        What there is.
+    names
+        As in `select_samples`.
+
+    Returns
+    -------
+    list of str
+        The chosen names, in the order in which they are available.
+
+    Raises
+    ------
+    click.BadParameter
+        If a name fits no sample.
+    """
     chosen: set[str] = set()
     for name in (part.strip() for part in names.split(",")):
-        fitting = {s.name for s in samples if name in ("all", s.name) or name == s.variation == "nominal"}
+        fitting = {a for a in available if name in ("all", a) or (name == "nominal" and a.endswith("__nominal"))}
         if not fitting:
-            raise click.BadParameter(
-                f"the data set has no sample {name!r}, but {', '.join(sample.name for sample in samples)}",
-                param_hint="--samples",
-            )
+            raise click.BadParameter(f"there is no sample {name!r}, but {', '.join(available)}", param_hint="--samples")
         chosen |= fitting
-    return [sample for sample in samples if sample.name in chosen]
+    return [name for name in available if name in chosen]
 
 
 def limit_files(samples: Sequence[Sample], limit: int) -> list[Sample]:
@@ -246,9 +265,7 @@ def _files(
 
 def _resolve(here: str, dataset: Path, written: str, prefixes: Sequence[tuple[str, str]]) -> str:
     """Absolute path or URL of a file, given what the data set file writes."""
-    path = next(
-        (new + written.removeprefix(old) for old, new in prefixes if written.startswith(old)), written
-    )
+    path = next((new + written.removeprefix(old) for old, new in prefixes if written.startswith(old)), written)
     scheme = re.match("([A-Za-z][A-Za-z0-9+.-]*)://", path)
     if scheme is None:
         return str(dataset.absolute().parent / path)

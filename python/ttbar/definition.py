@@ -27,7 +27,7 @@ DATA = "data"
 
 NOMINAL = "nominal"
 
-PROCESSES: Mapping[str, tuple[str, ...]] = {process: (NOMINAL,) for process in (*CROSS_SECTIONS, DATA)} | {
+PROCESSES: Mapping[str, tuple[str, ...]] = dict.fromkeys((*CROSS_SECTIONS, DATA), (NOMINAL,)) | {
     "ttbar": (NOMINAL, "scaledown", "scaleup", "ME_var", "PS_var")
 }
 """The processes and their variations, which are simulations of their own."""
@@ -87,9 +87,7 @@ JET_ENERGY_UNIVERSES = ("pt_scale_up", "pt_res_up")
 
 BTAG_JETS = 4
 BTAG_SLOPE = 0.075 / 50  # relative change of the weight per GeV of a jet's transverse momentum
-BTAG_VARIATIONS = tuple(
-    f"btag_var_{jet}_{direction}" for jet in range(BTAG_JETS) for direction in ("up", "down")
-)
+BTAG_VARIATIONS = tuple(f"btag_var_{jet}_{direction}" for jet in range(BTAG_JETS) for direction in ("up", "down"))
 
 CONSTANT_WEIGHTS = {"wjets": {"scale_var_up": 1.025, "scale_var_down": 0.975}}
 """Variations of the weight by a constant, which is applied after the event loop."""
@@ -118,6 +116,48 @@ def is_varied(process: str, variation: str) -> bool:
     return process != DATA and variation == NOMINAL
 
 
+def select(events: Any, *, varied: bool, seed: int) -> dict[str, Any]:
+    """Define the common cuts on a dataframe, and what the jet assignment knows of the events that pass them.
+
+    Parameters
+    ----------
+    events, varied, seed
+        As in `graph`.
+
+    Returns
+    -------
+    dict of str to node
+        The events after each of `CUTS` but the regions, the last with the columns `jets`, `lepton` and `features`.
+    """
+    cuts = {"all": events}
+
+    cuts["one_lepton"] = events.Filter(
+        f"ttbar::count_above(Electron_pt, {MIN_LEPTON_PT}) + ttbar::count_above(Muon_pt, {MIN_LEPTON_PT}) == 1"
+    )
+
+    jets = cuts["one_lepton"].Define("jet_scale", "ttbar::nominal_jet_scale(Jet_pt)")
+    if varied:
+        jets = jets.Vary(
+            "jet_scale",
+            f"ttbar::varied_jet_scales(Jet_pt, run, luminosityBlock, event, {JET_SCALE_UP}, {JET_RESOLUTION}, {seed}u)",
+            JET_ENERGY_UNIVERSES,
+            "jet_energy",
+        )
+    jets = jets.Define("jets", f"ttbar::select_jets(Jet_pt, jet_scale, {MIN_JET_PT})")
+    cuts["four_jets"] = jets.Filter(f"jets.size() >= {MIN_JETS}")
+    cuts["one_btag"] = (
+        cuts["four_jets"]
+        .Filter(f"ttbar::count_at_least(Jet_btagCSVV2, jets, {MIN_BTAG}) >= 1")
+        .Define(
+            "lepton",
+            "ttbar::first_lepton(Electron_pt, Electron_eta, Electron_phi, Electron_mass, "
+            f"Muon_pt, Muon_eta, Muon_phi, Muon_mass, {MIN_LEPTON_PT})",
+        )
+        .Define("features", "ttbar::permutation_features(Jet_pt, Jet_eta, Jet_phi, Jet_mass, jets, lepton)")
+    )
+    return cuts
+
+
 def graph(events: Any, *, varied: bool, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Define selection and observables on a dataframe.
 
@@ -139,35 +179,9 @@ def graph(events: Any, *, varied: bool, seed: int) -> tuple[dict[str, Any], dict
     regions : dict of str to node
         The events of each region, with the columns `observable`, `deltaR` and `weight`.
     """
-    cuts = {"all": events}
-
-    cuts["one_lepton"] = events.Filter(
-        f"ttbar::count_above(Electron_pt, {MIN_LEPTON_PT}) + ttbar::count_above(Muon_pt, {MIN_LEPTON_PT}) == 1"
-    )
-
-    jets = cuts["one_lepton"].Define("jet_scale", "ttbar::nominal_jet_scale(Jet_pt)")
-    if varied:
-        jets = jets.Vary(
-            "jet_scale",
-            "ttbar::varied_jet_scales(Jet_pt, run, luminosityBlock, event, "
-            f"{JET_SCALE_UP}, {JET_RESOLUTION}, {seed}u)",
-            JET_ENERGY_UNIVERSES,
-            "jet_energy",
-        )
-    jets = jets.Define("jets", f"ttbar::select_jets(Jet_pt, jet_scale, {MIN_JET_PT})")
-    cuts["four_jets"] = jets.Filter(f"jets.size() >= {MIN_JETS}")
-    cuts["one_btag"] = cuts["four_jets"].Filter(
-        f"ttbar::count_at_least(Jet_btagCSVV2, jets, {MIN_BTAG}) >= 1"
-    )
-
+    cuts = select(events, varied=varied, seed=seed)
     assigned = (
         cuts["one_btag"]
-        .Define(
-            "lepton",
-            "ttbar::first_lepton(Electron_pt, Electron_eta, Electron_phi, Electron_mass, "
-            f"Muon_pt, Muon_eta, Muon_phi, Muon_mass, {MIN_LEPTON_PT})",
-        )
-        .Define("features", "ttbar::permutation_features(Jet_pt, Jet_eta, Jet_phi, Jet_mass, jets, lepton)")
         .Define("permutation", "ttbar::best_permutation(ttbar::model(0), features)")
         .Define("deltaR", "ttbar::w_jets_delta_phi(Jet_phi, jets, permutation)")
         .Define("weight", "1.")

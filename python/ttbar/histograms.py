@@ -11,11 +11,8 @@ import uproot
 from ttbar import definition
 from ttbar.results import written_whole
 
-Histograms = dict[tuple[str, str], hist.Hist]
-"""Histograms of one sample by region and variation."""
 
-
-def from_root(histogram: Any, region: str) -> hist.Hist:
+def from_root(histogram: Any, region: str) -> hist.Hist[Any]:
     """Copy a two-dimensional histogram out of ROOT, without what lies outside of the deltaR axis.
 
     Parameters
@@ -28,13 +25,18 @@ def from_root(histogram: Any, region: str) -> hist.Hist:
     Returns
     -------
     hist.Hist
-        Axes `observable`, with flow bins, and `deltaR`, without; weighted storage.
+        Axes `observable` and `deltaR`, weighted storage; the flow bins of deltaR are empty.
+
+    Raises
+    ------
+    ValueError
+        If the histogram has no sums of squared weights.
     """
+    if not histogram.GetSumw2N():
+        raise ValueError(f"the histogram of {region} has no sums of squared weights")
     copy = hist.Hist(
-        hist.axis.Regular(
-            *definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label
-        ),
-        hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL, flow=False),
+        hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label),
+        hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL),
         storage=hist.storage.Weight(),
     )
     n_x, n_y = histogram.GetNbinsX(), histogram.GetNbinsY()
@@ -42,7 +44,7 @@ def from_root(histogram: Any, region: str) -> hist.Hist:
     for part, array in (("value", histogram.GetArray()), ("variance", histogram.GetSumw2().GetArray())):
         # ROOT stores x fastest, flow bins included.
         bins = np.frombuffer(array, dtype=np.float64, count=(n_x + 2) * (n_y + 2)).reshape(n_y + 2, n_x + 2)
-        view[part] = bins[1:-1].T
+        view[part][:, 1:-1] = bins[1:-1].T
     return copy
 
 
@@ -51,7 +53,7 @@ def name_of(region: str, process: str, variation: str) -> str:
     return "_".join(part for part in (region, process, variation) if part != definition.NOMINAL)
 
 
-def write(path: Path, histograms: Mapping[str, hist.Hist]) -> None:
+def write(path: Path, histograms: Mapping[str, hist.Hist[Any]]) -> None:
     """Write histograms and their projections to a ROOT file, whole or not at all.
 
     Parameters

@@ -325,16 +325,13 @@ def _check_together(sample: CheckedSample) -> None:
     if not sample.good:
         first_bad = sample.records[0]
         raise InputError(
-            f"{sample.name}: no usable file, leave the sample out with --samples"
-            f" ({first_bad.path}: {first_bad.reason})"
+            f"{sample.name}: no usable file, leave the sample out with --samples ({first_bad.path}: {first_bad.reason})"
         )
     first_of: dict[str, CheckedFile] = {}
     for file in sample.good:
         first = first_of.setdefault(file.uuid, file)
         if first is not file:
-            raise InputError(
-                f"{sample.name}: {file.path} is a copy of {first.path} (same UUID), keep one of them"
-            )
+            raise InputError(f"{sample.name}: {file.path} is a copy of {first.path} (same UUID), keep one of them")
         if file.format != sample.good[0].format:
             raise InputError(
                 f"{sample.name}: {sample.good[0].path} is a {sample.good[0].format} and {file.path} is a"
@@ -342,14 +339,11 @@ def _check_together(sample: CheckedSample) -> None:
             )
     if sample.nevts == 0:
         raise InputError(
-            f"{sample.name}: no events in {sample.good[0].path} or any other file,"
-            " leave the sample out with --samples"
+            f"{sample.name}: no events in {sample.good[0].path} or any other file, leave the sample out with --samples"
         )
 
 
-def _check_apart(
-    worker: Worker, file: InputFile, tree: str, columns: Mapping[str, str | None]
-) -> CheckedFile:
+def _check_apart(worker: Worker, file: InputFile, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
     """Check a file in a worker, whose death is the fault of the file."""
     try:
         return worker.call(_check_mortally, file, tree, columns)

@@ -18,6 +18,7 @@ HEADERS = (
     "root_errors.hpp",
     "selection.hpp",
     "simulation.hpp",
+    "truth.hpp",
     "weights.hpp",
 )
 

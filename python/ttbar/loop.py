@@ -61,7 +61,7 @@ class Partial:
     cost: Cost
     cutflow: Mapping[str, Mapping[str, int]]
     """Events by universe and cut."""
-    histograms: Mapping[tuple[str, str], hist.Hist] = field(default_factory=dict)
+    histograms: Mapping[tuple[str, str], hist.Hist[Any]] = field(default_factory=dict)
     """Histograms by region and variation."""
 
     def __add__(self, other: "Partial") -> "Partial":
@@ -100,6 +100,8 @@ def initialise(threads: int | None, model: str | None) -> tuple[int, str]:
         If the model cannot be used.
     """
     root = load_root()
+    # Without this, ROOT leaves the sums of squares out where all weights are 1.
+    root.TH1.SetDefaultSumw2(True)
     if threads != 1:
         root.EnableImplicitMT(threads or 0)
     if model is not None:
@@ -156,7 +158,7 @@ def analyse(unit: Unit, tree: str, seed: int) -> Partial:
             },
         }
 
-    return _run(unit, tree, book)
+    return run_unit(unit, tree, book)
 
 
 def read_columns(unit: Unit, tree: str, columns: Sequence[str]) -> Partial:
@@ -185,7 +187,7 @@ def read_columns(unit: Unit, tree: str, columns: Sequence[str]) -> Partial:
         counts = {"all": root.ttbar.variations(count)}
         return lambda: {"cutflow": _cutflow(counts, varied=False)}
 
-    return _run(unit, tree, book)
+    return run_unit(unit, tree, book)
 
 
 def peak_memory() -> int:
@@ -193,9 +195,31 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _run(unit: Unit, tree: str, book: Callable[[Any], Callable[[], dict[str, Any]]]) -> Partial:
-    """Book a graph on the events of a unit, run it, and account for every event and second."""
+def run_unit(unit: Unit, tree: str, book: Callable[[Any], Callable[[], dict[str, Any]]]) -> Partial:
+    """Book a graph on the events of a unit, run it, and account for every event and second.
+
+    Parameters
+    ----------
+    unit : Unit
+        What to process.
+    tree : str
+        Name of the TTree or RNTuple.
+    book : callable
+        Books a graph on a dataframe and compiles it. Gives a function that runs it and collects `cutflow` and, where
+        there are any, `histograms`, as in `Partial`.
+
+    Returns
+    -------
+    Partial
+        The results.
+
+    Raises
+    ------
+    AnalysisError
+        If the loop fails, ROOT reports an error, or the number of events is not the expected one.
+    """
     root = load_root()
+    errors = root.ttbar.ErrorCollector()
     started = time.perf_counter()
     try:
         collect = book(root.RDataFrame(tree, list(unit.paths)))
@@ -203,6 +227,10 @@ def _run(unit: Unit, tree: str, book: Callable[[Any], Callable[[], dict[str, Any
         results = collect()
     except Exception as error:
         raise AnalysisError(f"{unit.sample}: the event loop failed: {_reason(error)}") from None
+    finally:
+        errors.stop()
+    if errors.count():
+        raise AnalysisError(f"{unit.sample}: ROOT reported errors, first {errors.first()}; check its files")
     events = results["cutflow"][definition.NOMINAL]["all"]
     if events != unit.entries:
         raise AnalysisError(
@@ -225,10 +253,7 @@ def _cutflow(counts: Mapping[str, Any], varied: bool) -> dict[str, dict[str, int
         return int(results[key if key in {str(k) for k in results.GetKeys()} else definition.NOMINAL])
 
     universes = (definition.NOMINAL, *(definition.JET_ENERGY_UNIVERSES if varied else ()))
-    return {
-        universe: {cut: events(results, universe) for cut, results in counts.items()}
-        for universe in universes
-    }
+    return {universe: {cut: events(results, universe) for cut, results in counts.items()} for universe in universes}
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,7 @@
 """What a user sees on standard error while something takes long."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -31,9 +30,8 @@ def say(text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
-@contextmanager
-def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int, str], None]]:
-    """Show how far a loop is: a bar on a terminal, elsewhere a line now and then.
+class Display:
+    """How far a loop is: a bar on a terminal, elsewhere a line now and then.
 
     Parameters
     ----------
@@ -44,13 +42,17 @@ def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int,
     unit : str
         What is counted.
 
-    Yields
-    ------
-    callable
-        To be called with the number reached and a word on what is at work.
+    Attributes
+    ----------
+    detail
+        A word on what is at work.
     """
-    if console.is_terminal:
-        columns = (
+
+    def __init__(self, description: str, total: int, unit: str) -> None:
+        self.detail = ""
+        self._text = f"{description}: {{:,}} of {total:,} {unit} {{}}"
+        self._last_line = time.monotonic()
+        self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
@@ -58,19 +60,31 @@ def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int,
             TextColumn(unit),
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}"),
+            console=console,
+            disable=not console.is_terminal,
         )
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task(description, total=total, detail="")
-            yield lambda reached, detail: bar.update(task, completed=reached, detail=detail)
-        return
+        self._task = self._bar.add_task(description, total=total, detail="")
 
-    say(f"{description}: {total:,} {unit}")
-    last = time.monotonic()
+    def __enter__(self) -> Self:
+        """Begin."""
+        if self._bar.disable:
+            say(self._text.format(0, ""))
+        self._bar.start()
+        return self
 
-    def line(reached: int, detail: str) -> None:
-        nonlocal last
-        if time.monotonic() - last > LINE_EVERY_S:
-            last = time.monotonic()
-            say(f"{description}: {reached:,} of {total:,} {unit} {detail}")
+    def __exit__(self, *error: object) -> None:
+        """Leave the bar as it is."""
+        self._bar.stop()
 
-    yield line
+    def update(self, reached: int) -> None:
+        """Show how far it is.
+
+        Parameters
+        ----------
+        reached : int
+            Number of units that are done.
+        """
+        self._bar.update(self._task, completed=reached, detail=self.detail)
+        if self._bar.disable and time.monotonic() - self._last_line > LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            say(self._text.format(reached, self.detail))

@@ -19,7 +19,7 @@ from ttbar.dataset import Sample, limit_files, load_dataset, select_samples
 from ttbar.errors import AnalysisError
 from ttbar.inputs import CheckedSample, check_samples
 from ttbar.loop import Partial, Unit
-from ttbar.progress import progress, say
+from ttbar.progress import Display, say
 from ttbar.worker import Worker, WorkerDied
 
 UNIT_ENTRIES = 10_000_000
@@ -96,10 +96,7 @@ def run(options: Options) -> None:
 
 def _samples(options: Options, worker: Worker) -> list[Sample]:
     """The samples that the user asked for."""
-    if options.dataset == DEMO:
-        path = worker.call(simulate.demo)
-    else:
-        path = Path(options.dataset)
+    path = worker.call(simulate.demo) if options.dataset == DEMO else Path(options.dataset)
     samples = select_samples(load_dataset(path, definition.PROCESSES, options.prefixes), options.samples)
     return samples if options.files is None else limit_files(samples, options.files)
 
@@ -109,9 +106,9 @@ def _check(samples: list[Sample], options: Options) -> list[CheckedSample]:
     columns: Mapping[str, str | None] = definition.COLUMNS
     if options.io_only:
         columns = dict.fromkeys(io_only.COLUMNS[options.io_only])
-    with progress("Checking", sum(len(sample.files) for sample in samples), "files") as show:
+    with Display("Checking", sum(len(sample.files) for sample in samples), "files") as display:
         checked = check_samples(
-            samples, options.tree, columns, options.skip_bad_files, lambda done, file: show(done, file.path)
+            samples, options.tree, columns, options.skip_bad_files, lambda done, file: display.update(done)
         )
     for record in (record for sample in checked for record in sample.records if record.reason):
         say(f"{record.path}: {record.status}: {record.reason}")
@@ -135,9 +132,10 @@ def _process(samples: list[CheckedSample], options: Options, worker: Worker) -> 
     """Process all units and merge them by sample."""
     units = [unit for sample in samples for unit in _units(sample)]
     partials: dict[str, Partial] = {}
-    with progress("Processing", sum(unit.entries for unit in units), "events") as show:
+    with Display("Processing", sum(unit.entries for unit in units), "events") as display:
+        worker.on_progress = display.update
         for unit in units:
-            worker.on_progress = lambda events, sample=unit.sample: show(events, sample)
+            display.detail = unit.sample
             try:
                 if options.io_only:
                     columns = io_only.COLUMNS[options.io_only]
@@ -153,7 +151,7 @@ def _process(samples: list[CheckedSample], options: Options, worker: Worker) -> 
 
 def _final_histograms(
     samples: list[CheckedSample], partials: Mapping[str, Partial]
-) -> Iterator[tuple[str, hist.Hist]]:
+) -> Iterator[tuple[str, hist.Hist[Any]]]:
     """Normalise the histograms of all samples, and give them their names."""
     for sample in samples:
         weight = definition.event_weight(sample.process, sample.nevts)

@@ -1,7 +1,7 @@
 """The demo data set: NanoAOD-like files of a toy simulation.
 
-The toy knows decay chains and shapes of distributions, but neither matrix elements nor a detector: its events look like
-simulated CMS events of 2015 and exercise an analysis, and nothing measured with them says anything about nature.
+The toy knows decay chains and shapes of distributions, but neither matrix elements nor a detector. Its events
+look like simulated CMS events of 2015 and exercise an analysis; nothing measured with them tells of nature.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from rich.console import Console
 from rich.progress import track
 
@@ -17,6 +18,7 @@ from ttbar.errors import InputError
 from ttbar.library import load_root
 
 FILES_PER_SAMPLE = 2
+DEMO_EVENTS = 20_000
 DATASET_NAME = "dataset.json"
 
 
@@ -45,8 +47,8 @@ def simulation_id() -> str:
 def simulate(output: Path, events: int, samples: Sequence[str], seed: int, ballast: bool) -> Path:
     """Simulate a data set.
 
-    Samples and files draw from random streams of their own, so that a sample's events do not depend on which others are
-    simulated.
+    Samples and files draw from random streams of their own, so that a sample's events do not depend on which
+    others are simulated.
 
     Parameters
     ----------
@@ -73,7 +75,7 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
     ValueError
         If a sample cannot be simulated.
     """
-    ROOT = load_root()
+    root = load_root()
     unknown = [name for name in samples if name not in simulated_samples()]
     if unknown:
         raise ValueError(f"no sample {unknown[0]} can be simulated, only {', '.join(simulated_samples())}")
@@ -90,9 +92,9 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
     for name, number in track(jobs, "Simulating", console=Console(stderr=True)):
         stored = events * (number + 1) // n_files - events * number // n_files
         path = output / f"{name}_{number}.root"
-        options = ROOT.ttbar.SimulationOptions(name, stored, number, seed, ballast)
+        options = root.ttbar.SimulationOptions(name, stored, number, seed, ballast)
         with _written_whole(path) as draft:
-            generated = int(ROOT.ttbar.simulate(str(draft), options))
+            generated = int(root.ttbar.simulate(str(draft), options))
         process, variation = name.split("__")
         content = dataset.setdefault(process, {}).setdefault(variation, {"nevts_total": 0, "files": []})
         content["nevts_total"] += generated
@@ -115,3 +117,18 @@ def _written_whole(path: Path) -> Iterator[Path]:
         raise InputError(f"{path} cannot be written: {error}") from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def demo() -> Path:
+    """The demo data set, simulated when it is asked for the first time.
+
+    Returns
+    -------
+    pathlib.Path
+        Its data set file, in the user's cache.
+    """
+    folder = platformdirs.user_cache_path("ttbar") / f"demo-{simulation_id()[:12]}"
+    dataset_file = folder / DATASET_NAME
+    if not dataset_file.exists():
+        simulate(folder, DEMO_EVENTS, simulated_samples(), seed=1, ballast=False)
+    return dataset_file

@@ -46,7 +46,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self._counter = self._context.Value(ctypes.c_uint64, lock=False)
+        self._counter: Any = self._context.Value(ctypes.c_uint64, lock=False)
         self._pool: ProcessPoolExecutor | None = None
         self.on_progress: Callable[[int], None] = lambda counted: None
 
@@ -81,9 +81,7 @@ class Worker:
             To be given to `finish`.
         """
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                1, self._context, initializer=_share, initargs=(self._counter,)
-            )
+            self._pool = ProcessPoolExecutor(1, self._context, initializer=_share, initargs=(self._counter,))
         return self._pool.submit(function, *args, **kwargs)
 
     def finish(self, future: Future[T]) -> T:

@@ -3,6 +3,8 @@
 /// the interpreter would take a second for each.
 #pragma once
 
+#include "truth.hpp"
+
 #include <ROOT/RDF/RInterface.hxx>
 #include <ROOT/RDF/RResultMap.hxx>
 #include <ROOT/RResultPtr.hxx>
@@ -10,6 +12,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace ttbar {
 
@@ -26,6 +29,12 @@ ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node);
 /// @return the histogram
 ROOT::RDF::RResultPtr<TH2D> histogram(ROOT::RDF::RNode node, const ROOT::RDF::TH2DModel& model,
                                       const std::string& x, const std::string& y, const std::string& weight);
+
+/// Book the values of a column.
+/// @param node   the node
+/// @param column name of a column of matched events
+/// @return the events; with several threads in any order
+ROOT::RDF::RResultPtr<std::vector<MatchedEvent>> take(ROOT::RDF::RNode node, const std::string& column);
 
 /// All variations of a booked result; compiles what is booked so far.
 /// @param result what count or histogram gave

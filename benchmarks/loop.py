@@ -1,0 +1,113 @@
+"""Speed of the event loop, as ratios of CPU time in one run.
+
+Simulates a million wide events on first use, then compares the analysis to a loop that only reads its columns, with the
+leptons first, and to the numpy implementation of the tests; and says how long booking takes for nine samples.
+
+    python benchmarks/loop.py [--events N] [--repeat N]
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import click
+import platformdirs
+from rich.console import Console
+from rich.table import Table
+
+from ttbar import definition, loop, simulate
+from ttbar.dataset import load_dataset
+from ttbar.library import load_root, resource
+from ttbar.loop import Cost, Partial, Unit
+from ttbar.worker import Worker
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import reference
+
+MODEL = resource("models", "jet_assignment.json")
+
+
+def read_lazily(unit: Unit) -> Partial:
+    """Read the columns of the analysis and compute nothing: leptons first, the others for events with one."""
+    others = [column for column in definition.COLUMNS if column not in ("Electron_pt", "Muon_pt")]
+
+    def book(events: Any) -> Callable[[], dict[str, Any]]:
+        root = load_root()
+        cuts, _ = definition.graph(events, varied=False, seed=1)
+        nodes = {"all": events, "read": cuts["one_lepton"].Filter(f"ttbar::read({', '.join(others)})")}
+        booked = {name: root.ttbar.count(root.RDF.AsRNode(node)) for name, node in nodes.items()}
+        counts = {name: root.ttbar.variations(count) for name, count in booked.items()}
+        return lambda: {"cutflow": {definition.NOMINAL: {k: int(v["nominal"]) for k, v in counts.items()}}}
+
+    return loop.run_unit(unit, "Events", book)
+
+
+def analyse(unit: Unit) -> Partial:
+    """Run the analysis."""
+    return loop.analyse(unit, "Events", 1)
+
+
+def cost_of(function: Callable[[Unit], Partial], units: list[Unit], threads: int) -> Cost:
+    """Cost of a function for all units, in a new process."""
+    with Worker() as worker:
+        worker.call(loop.initialise, threads, str(MODEL))
+        return reduce(add, [worker.call(function, unit).cost for unit in units])
+
+
+def numpy_cpu(dataset: Path) -> float:
+    """CPU seconds of the numpy implementation."""
+    started = time.process_time()
+    reference.run(reference.read_dataset(dataset), MODEL)
+    return time.process_time() - started
+
+
+@click.command()
+@click.option("--events", default=120_000, show_default=True, help="Events of each of the nine samples.")
+@click.option("--repeat", default=3, show_default=True, help="Repetitions, of which the fastest counts.")
+def main(events: int, repeat: int) -> None:
+    """Measure and print."""
+    with Worker() as worker:
+        identity = worker.call(simulate.simulation_id)[:12]
+        folder = platformdirs.user_cache_path("ttbar") / f"benchmark-{events}-{identity}"
+        dataset = folder / simulate.DATASET_NAME
+        if not dataset.exists():
+            samples = worker.call(simulate.simulated_samples)
+            worker.call(simulate.simulate, folder, events, samples, 1, True)
+    samples = load_dataset(dataset, definition.PROCESSES)
+    units = [
+        Unit(s.process, s.variation, tuple(f.path for f in s.files), sum(f.entries for f in s.files)) for s in samples
+    ]
+    n_events = sum(unit.entries for unit in units)
+
+    table = Table(title=f"{n_events:,} wide events, nine samples, best of {repeat}")
+    for column in ("loop", "threads", "CPU s", "wall s", "us CPU an event", "to the lazy read"):
+        table.add_column(column, justify="left" if column == "loop" else "right")
+    for threads in (1, 2):
+        costs = {
+            name: min((cost_of(function, units, threads) for _ in range(repeat)), key=lambda c: c.loop_cpu_s)
+            for name, function in (("lazy read", read_lazily), ("analysis", analyse))
+        }
+        for name, cost in costs.items():
+            table.add_row(
+                name,
+                str(threads),
+                f"{cost.loop_cpu_s:.2f}",
+                f"{cost.loop_wall_s:.2f}",
+                f"{cost.loop_cpu_s / n_events * 1e6:.2f}",
+                f"{cost.loop_cpu_s / costs['lazy read'].loop_cpu_s:.2f}",
+            )
+        if threads == 1:
+            seconds = numpy_cpu(dataset)
+            per_event, ratio = seconds / n_events * 1e6, seconds / costs["lazy read"].loop_cpu_s
+            table.add_row("numpy", "1", f"{seconds:.2f}", "", f"{per_event:.2f}", f"{ratio:.1f}")
+    console = Console()
+    console.print(table)
+    console.print(f"booking and compiling nine samples: {costs['analysis'].booking_s:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""The whole job, from the command line to the results folder."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+import uproot
+from compare import compare_cutflow, compare_histograms
+
+from ttbar import definition
+from ttbar.library import load_root, resource
+
+PROGRAM = Path(__file__).parents[1] / "run_analysis.py"
+EVENTS = 20_000
+SEED = 7
+MODEL = resource("models", "jet_assignment.json")
+
+
+def ttbar(*arguments: object, program: Sequence[str] = ("-m", "ttbar")) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+
+
+def run_analysis(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return ttbar(*arguments, program=(str(PROGRAM),))
+
+
+def assert_fails(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    lines = result.stderr.splitlines()
+    assert result.returncode == code, result.stderr
+    assert lines[-1].startswith("error: ")
+    assert not [line for line in lines[:-1] if line.startswith("error: ")]
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in lines[-1]
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    assert ttbar("simulate", "--output", folder, "--events", EVENTS).returncode == 0
+    return folder / "dataset.json"
+
+
+@pytest.fixture(scope="session")
+def expected(demo) -> reference.Reference:
+    return reference.run(reference.read_dataset(demo), MODEL, seed=SEED)
+
+
+@dataclass(frozen=True)
+class Results:
+    folder: Path
+
+    def json(self, name: str):
+        return json.loads((self.folder / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def one_thread(demo, tmp_path_factory) -> Results:
+    output = tmp_path_factory.mktemp("one_thread")
+    result = run_analysis("--dataset", demo, "--threads", 1, "--seed", SEED, "--output", output)
+    assert result.returncode == 0, result.stderr
+    return Results(output)
+
+
+@pytest.fixture(scope="session")
+def two_threads_reordered_rntuple(demo, tmp_path_factory) -> Results:
+    """The same events, but in other files, in another order and another format."""
+    folder = tmp_path_factory.mktemp("rntuple")
+    samples = {}
+    root = load_root()
+    options = root.RDF.RSnapshotOptions()
+    options.fOutputFormat = root.RDF.ESnapshotOutputFormat.kRNTuple
+    for process, variations in json.loads(demo.read_text()).items():
+        for variation, content in variations.items():
+            files = content["files"]
+            events = root.RDataFrame("Events", [str(demo.parent / file["path"]) for file in files])
+            cuts = [0, EVENTS // 5, EVENTS // 2, EVENTS]
+            parts = [
+                {"path": f"{process}__{variation}_{part}.root", "nevts": cuts[part + 1] - cuts[part]}
+                for part in range(3)
+            ]
+            for part, begin, end in zip(parts, cuts, cuts[1:], strict=False):
+                columns = list(definition.COLUMNS)
+                events.Range(begin, end).Snapshot("Events", str(folder / part["path"]), columns, options)
+                part["entries"] = part["nevts"]
+            parts[0]["nevts"] += sum(file["nevts"] for file in files) - EVENTS
+            samples.setdefault(process, {})[variation] = {"files": parts[::-1]}
+    (folder / "dataset.json").write_text(json.dumps(samples))
+    output = tmp_path_factory.mktemp("two_threads")
+    result = run_analysis("--dataset", folder / "dataset.json", "--threads", 2, "--seed", SEED, "--output", output)
+    assert result.returncode == 0, result.stderr
+    return Results(output)
+
+
+def test_reference_has_all_histograms_and_enough_events(expected, demo):
+    assert len(expected.histograms) == 114 + 8
+    assert 9 * EVENTS >= 100_000
+
+
+def test_one_thread_agrees_with_the_reference(one_thread, expected):
+    compare_histograms(one_thread.folder / "histograms.root", expected)
+    compare_cutflow(one_thread.json("cutflow"), expected)
+
+
+def test_two_threads_other_files_agree_with_the_reference(two_threads_reordered_rntuple, expected):
+    compare_histograms(two_threads_reordered_rntuple.folder / "histograms.root", expected)
+    compare_cutflow(two_threads_reordered_rntuple.json("cutflow"), expected)
+
+
+def test_threads_order_and_format_do_not_matter(one_thread, two_threads_reordered_rntuple):
+    with (
+        uproot.open(one_thread.folder / "histograms.root") as one,
+        uproot.open(two_threads_reordered_rntuple.folder / "histograms.root") as two,
+    ):
+        assert one.keys() == two.keys()
+        for name in one.keys(recursive=False, filter_classname="TH2D"):
+            same = [(one[name].values(flow=True), two[name].values(flow=True))]
+            same.append((one[name].variances(flow=True), two[name].variances(flow=True)))
+            for a, b in same:
+                if "btag" in name:
+                    np.testing.assert_allclose(a, b, rtol=1e-12)
+                else:
+                    np.testing.assert_array_equal(a, b)
+
+
+def test_run_accounts_for_every_event(one_thread):
+    run = one_thread.json("run")
+    assert run["status"] == "complete"
+    assert {sample["processed"] for sample in run["samples"].values()} == {EVENTS}
+    assert all(sample["processed"] == sample["expected"] for sample in run["samples"].values())
+    assert {file["status"] for file in run["files"]} == {"ok"}
+    metrics = one_thread.json("metrics")
+    assert metrics["events"] == 9 * EVENTS
+    assert metrics["threads"] == 1
+    assert metrics["peak_rss_mb"] < 3000
+    assert metrics["loop_wall_s"] < metrics["total_wall_s"]
+    assert 0 < metrics["percent_read"] < 100
+
+
+def test_samples_and_files_are_chosen(demo, tmp_path):
+    result = run_analysis(
+        *(
+            "--dataset",
+            demo,
+            "--samples",
+            "wjets__nominal",
+            "--files",
+            1,
+            "--output",
+            tmp_path,
+            "--no-plots",
+            "--no-fit",
+        )
+    )
+    assert result.returncode == 0, result.stderr
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert list(run["samples"]) == ["wjets__nominal"]
+    file = json.loads(demo.read_text())["wjets"]["nominal"]["files"][0]
+    assert run["samples"]["wjets__nominal"]["nevts"] == file["nevts"]
+    with uproot.open(tmp_path / "histograms.root") as results:
+        assert len(results.keys(recursive=False, filter_classname="TH2D")) == 26
+
+
+def test_a_bad_file_stops_the_run_or_is_left_out(demo, tmp_path):
+    content = json.loads(demo.read_text())["wjets"]["nominal"]
+    good = demo.parent / content["files"][0]["path"]
+    (tmp_path / "cut.root").write_bytes(good.read_bytes()[:100_000])
+    content["files"] = [
+        {**content["files"][0], "path": "cut.root"},
+        {**content["files"][1], "path": str(demo.parent / content["files"][1]["path"])},
+    ]
+    dataset = tmp_path / "dataset.json"
+    dataset.write_text(json.dumps({"wjets": {"nominal": content}}))
+    output = tmp_path / "output"
+    output.mkdir()
+    (output / "histograms.root").write_text("from an earlier run")
+
+    assert_fails(run_analysis("--dataset", dataset, "--output", output), 3, "cut.root")
+    assert not (output / "histograms.root").exists()
+
+    result = run_analysis("--dataset", dataset, "--output", output, "--bad-files", "skip", "--threads", 1)
+    assert result.returncode == 0, result.stderr
+    run = json.loads((output / "run.json").read_text())
+    assert [file["status"] for file in run["files"]] == ["skipped", "ok"]
+    nevts = content["files"][1]["nevts"]
+    assert run["samples"]["wjets__nominal"]["nevts"] == nevts
+    first = json.loads((output / "cutflow.json").read_text())["wjets__nominal"]["nominal"][0]
+    assert first["weighted"] == pytest.approx(
+        first["events"] * reference.CROSS_SECTIONS["wjets"] * reference.LUMINOSITY / nevts
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--thread", "x"], 2, ["--thread"]),
+        (["--threads", "0"], 2, ["--threads"]),
+        (["--prefix", "nonsense"], 2, ["OLD=NEW"]),
+        (["--io-only", "3"], 2, ["2.7, 4, 15, 25, 50"]),
+        (["--dataset", "nowhere.json"], 3, ["nowhere.json"]),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments, code, words, tmp_path):
+    assert_fails(run_analysis(*arguments, "--output", tmp_path), code, *words)
+
+
+def test_unknown_sample_is_a_mistake_on_the_command_line(demo, tmp_path):
+    result = run_analysis("--dataset", demo, "--samples", "ttbar__other", "--output", tmp_path)
+    assert_fails(result, 2, "ttbar__other", "ttbar__PS_var")
+
+
+def test_model_that_does_not_fit_is_refused(demo, tmp_path):
+    (tmp_path / "model.json").write_text("{}")
+    result = run_analysis("--dataset", demo, "--model", tmp_path / "model.json", "--output", tmp_path)
+    assert_fails(result, 3, "model.json")
+
+
+def test_reading_alone_is_measured(demo, tmp_path):
+    result = run_analysis("--dataset", demo, "--io-only", "--samples", "nominal", "--output", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["events"] == 5 * EVENTS
+    assert metrics["bytes_read"] > 1e6
+
+
+@pytest.mark.parametrize(
+    ("file", "entries", "selected"),
+    [("nanoaod_2015_200events.root", 200, 2), ("nanoaod_2015_10events_rntuple.root", 10, None)],
+)
+def test_real_files(file, entries, selected, test_data, tmp_path):
+    dataset = tmp_path / "dataset.json"
+    dataset.write_text(
+        json.dumps({"wjets": {"nominal": {"files": [{"path": str(test_data / file), "nevts": entries}]}}})
+    )
+    result = run_analysis("--dataset", dataset, "--output", tmp_path, "--seed", SEED)
+    assert result.returncode == 0, result.stderr
+    expected = reference.run(reference.read_dataset(dataset), MODEL, seed=SEED)
+    compare_histograms(tmp_path / "histograms.root", expected)
+    if selected is not None:
+        rows = json.loads((tmp_path / "cutflow.json").read_text())["wjets__nominal"]["nominal"]
+        assert {row["cut"]: row["events"] for row in rows}["4j1b"] == selected
+        assert {row["cut"]: row["events"] for row in rows}["4j2b"] == 0
