@@ -183,8 +183,15 @@ def save(figure: Figure, folder: Path, name: str, title: str, description: str) 
         What it is and what it shows; both become part of the files, and the report shows them.
     """
     metadata: dict[str, dict[str, Any]] = {
-        "png": {"Title": title, "Description": description},
-        "pdf": {"Title": title, "Subject": description, "CreationDate": None},
+        # The versions of what wrote it and the date would make files of the same content differ.
+        "png": {"Title": title, "Description": description, "Software": None},
+        "pdf": {
+            "Title": title,
+            "Subject": description,
+            "Creator": None,
+            "Producer": None,
+            "CreationDate": None,
+        },
     }
     for extension in FORMATS:
         with written_whole(folder / f"{name}.{extension}") as beside:
@@ -204,11 +211,6 @@ def _checked(histograms: Histograms, path: Path) -> Histograms:
             raise InputError(f"{path}: {name} has a bin that is not a number; make the file again")
 
     samples = [(region, process) for region in definition.REGIONS for process in PROCESSES]
-    nominal = [name for sample in samples if (name := name_of(*sample, definition.NOMINAL)) in checked]
-    if not nominal:
-        raise InputError(f"{path}: there is no nominal histogram of a simulated process, nothing to plot")
-    if not any(checked[name].values().any() for name in nominal):
-        raise InputError(f"{path}: all nominal histograms are empty, nothing to plot")
     for region, process in samples:
         name = name_of(region, process, definition.NOMINAL)
         for source in SOURCES:
@@ -217,6 +219,11 @@ def _checked(histograms: Histograms, path: Path) -> Histograms:
             alone = source.up in definition.PROCESSES[process]
             if varied in checked and name not in checked and not alone:
                 raise InputError(f"{path}: there is {varied}, but not its nominal histogram {name}")
+    nominal = [name for sample in samples if (name := name_of(*sample, definition.NOMINAL)) in checked]
+    if not nominal:
+        raise InputError(f"{path}: there is no nominal histogram of a simulated process, nothing to plot")
+    if not any(checked[name].values().any() for name in nominal):
+        raise InputError(f"{path}: all nominal histograms are empty, nothing to plot")
     return checked
 
 
@@ -404,7 +411,7 @@ PLOTS = (
     *(
         Plot(
             f"{region}_{axis}",
-            f"{name} in {region}",
+            f"{name}, {meaning}, in {region}",
             f"Expected events in bins of {name}, {meaning}, in region {region}: processes stacked, top "
             "pairs on top. Dark bands: statistical uncertainty of the simulation. Hatched: that and, in "
             "quadrature, all variations that were processed. Lower panel: the same over the expectation. "

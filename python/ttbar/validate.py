@@ -105,9 +105,9 @@ def validate(a: Path, b: Path, relative: float = RELATIVE) -> Comparison:
     Parameters
     ----------
     a, b : pathlib.Path
-        ROOT files. One may instead be a JSON reference `{name: {"edges": [...], "contents": [...]}}`, contents
-        with under- and overflow. A set that has one-dimensional histograms only is compared with the
-        projections of the other.
+        ROOT files. One may instead be a JSON reference `{name: {"edges": [...], "contents": [...]}}`, its
+        contents with under- and overflow. A set that has one-dimensional histograms only is compared with
+        the projections of the other.
     relative : float
         Relative tolerance, see `RELATIVE`.
 
