@@ -84,6 +84,12 @@ def results(folder: Path) -> None:
         }
         for region in ("4j1b CR", "4j2b SR")
     }
+    fitted = {
+        region: {
+            sample: {key: 0.9 * number for key, number in entry.items()} for sample, entry in before.items()
+        }
+        for region, before in yields.items()
+    }
     nuisances = ("ME variation", "PS variation", "b-tag NP 1", "luminosity")
     labels = ["ttbar_norm", *nuisances, "staterror_4j1b-CR[0]", "staterror_4j1b-CR[1]"]
     contents = {
@@ -140,7 +146,7 @@ def results(folder: Path) -> None:
                 "matrix": (0.9 * np.eye(len(labels)) + 0.1).tolist(),
             },
             "goodness_of_fit": {"chi2": 21.34567, "degrees_of_freedom": 21, "p_value": 0.437654},
-            "yields": {"prefit": yields, "postfit": yields},
+            "yields": {"prefit": yields, "postfit": fitted},
             "checks": [
                 {
                     "check": "empty bins",
