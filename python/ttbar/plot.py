@@ -120,6 +120,9 @@ VARIED = {
 CURVES = ("#3f90da", "#bd1f01", "#ffa90e", "#832db6")
 """Colours of the sources of a topic, of the same palette as those of the processes."""
 
+MAX_ERROR = 0.25
+"""Bins with a larger relative statistical uncertainty have no say in the range of a panel of ratios."""
+
 Histograms = Mapping[str, hist.Hist[Any]]
 Values = NDArray[np.float64]
 
@@ -313,7 +316,9 @@ def _stack(histograms: Histograms, region: str, axis: str) -> Figure | None:
             errors = _errors(data) * np.abs(scale)
             panel.errorbar(bins.centers, _values(data) * scale, errors, fmt="o", color="black", label="Data")
     deviations = [below, above, *([] if data is None else [_values(data) - nominal])]
-    return _finished(upper, lower, region, np.array(deviations) * ratio, collisions=data is not None)
+    return _finished(
+        upper, lower, region, np.array(deviations) * ratio, statistical * ratio, collisions=data is not None
+    )
 
 
 def _variations(histograms: Histograms, region: str, process: str, topic: str) -> Figure | None:
@@ -344,7 +349,7 @@ def _variations(histograms: Histograms, region: str, process: str, topic: str) -
                 curve * scale, edges, baseline=None, color=colour, linestyle=line, linewidth=2, label=label
             )
     deviations = np.array([curve - values for curve, *_ in curves[1:]]) * ratio
-    return _finished(upper, lower, region, deviations, collisions=False)
+    return _finished(upper, lower, region, deviations, statistical * ratio, collisions=False)
 
 
 def _plane(histograms: Histograms, region: str, label: str, processes: Sequence[str]) -> Figure | None:
@@ -385,7 +390,9 @@ def _panels(region: str, axis: str, edges: Values, ratio: str) -> tuple[Axes, Ax
     return upper, lower
 
 
-def _finished(upper: Axes, lower: Axes, region: str, deviations: Values, *, collisions: bool) -> Figure:
+def _finished(
+    upper: Axes, lower: Axes, region: str, deviations: Values, errors: Values, *, collisions: bool
+) -> Figure:
     """Add headline and legend, and choose ranges so that nothing hides anything."""
     _headline(upper, collisions)
     legend = upper.legend(
@@ -394,7 +401,8 @@ def _finished(upper: Axes, lower: Axes, region: str, deviations: Values, *, coll
     below_legend = 1 - legend.get_window_extent().height / upper.bbox.height - 0.05
     upper.set_ylim(min(0, upper.dataLim.ymin), upper.dataLim.ymax / below_legend)
     # A few bins with hardly an event in them shall not flatten all others.
-    spread = np.clip(1.5 * np.nanquantile(np.abs(deviations), 0.9), 0.02, 1.05)
+    populated = np.abs(deviations)[:, np.abs(errors) < MAX_ERROR]
+    spread = 1.2 * np.clip(populated.max(initial=0), 0.02, 0.9)
     lower.set_ylim(1 - spread, 1 + spread)
     figure = upper.get_figure(root=True)
     assert figure is not None
