@@ -78,7 +78,7 @@ def report(output: Path) -> None:
         lstrip_blocks=True,
     )
     environment.filters |= {"figure": _figure, "rounded": _rounded}
-    page = environment.from_string(resource(TEMPLATE).read_text()).render(
+    page = environment.from_string(resource(TEMPLATE).read_text(encoding="utf-8")).render(
         run=run,
         fit=fit,
         correlated=_correlated((fit or {}).get("correlation", {})),
@@ -94,7 +94,7 @@ def report(output: Path) -> None:
         files_of=Counter(file["sample"] for file in run.get("files", [])),
     )
     with written_whole(output / PAGE) as beside:
-        beside.write_text(page)
+        beside.write_text(page, encoding="utf-8")
 
 
 def _load(path: Path) -> dict[str, Any] | None:
