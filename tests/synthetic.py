@@ -21,9 +21,7 @@ EVENTS = {
 ENTRIES = 4_000
 
 
-def histogram(
-    region: str, process: str, shift: float = 1.0, factor: float = 1.0, entries: int = ENTRIES
-) -> hist.Hist:
+def histogram(region: str, process: str, shift: float = 1.0, factor: float = 1.0, entries: int = ENTRIES) -> hist.Hist:
     """A histogram of a process, its observable scaled by `shift` and its weights by `factor`."""
     random = np.random.default_rng([list(definition.REGIONS).index(region), len(process)])
     mean, width = SHAPES.get(process, (200, 70))
@@ -32,9 +30,7 @@ def histogram(
         observable = np.maximum(observable, 121)
     delta = np.abs(random.normal(0, 1.8, entries)) % (2 * np.pi)
     filled = hist.Hist(
-        hist.axis.Regular(
-            *definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label
-        ),
+        hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label),
         hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL, flow=False),
         storage=hist.storage.Weight(),
     )
@@ -51,9 +47,7 @@ def histograms(data: bool = False) -> dict[str, hist.Hist]:
             varied["pt_res_up"] = histogram(region, process, shift=1.005)
             for index, name in enumerate(definition.BTAG_VARIATIONS):
                 size = 0.12 - 0.01 * index
-                varied[name] = histogram(
-                    region, process, factor=1 + size * (1 if name.endswith("up") else -1)
-                )
+                varied[name] = histogram(region, process, factor=1 + size * (1 if name.endswith("up") else -1))
             for name, factor in definition.CONSTANT_WEIGHTS.get(process, {}).items():
                 varied[name] = histogram(region, process, factor=factor)
             if process == "ttbar":
@@ -85,9 +79,7 @@ def results(folder: Path) -> None:
         for region in ("4j1b CR", "4j2b SR")
     }
     fitted = {
-        region: {
-            sample: {key: 0.9 * number for key, number in entry.items()} for sample, entry in before.items()
-        }
+        region: {sample: {key: 0.9 * number for key, number in entry.items()} for sample, entry in before.items()}
         for region, before in yields.items()
     }
     nuisances = ("ME variation", "PS variation", "b-tag NP 1", "luminosity")

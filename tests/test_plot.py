@@ -69,9 +69,7 @@ def test_bytes_do_not_depend_on_the_process(file, histograms, tmp_path):
         output = tmp_path / seed
         environment = os.environ | {"PYTHONHASHSEED": seed, "TZ": f"UTC-{seed}"}
         subprocess.run([sys.executable, "-c", script, path, output], env=environment, check=True)
-        digests.append(
-            {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in output.glob("plots/*")}
-        )
+        digests.append({each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in output.glob("plots/*")})
     assert len(digests[0]) == 4
     assert digests[0] == digests[1]
 
@@ -111,12 +109,8 @@ def test_bands_are_the_uncertainties(histograms):
     one_sided = [shift(variation) for variation in ("pt_scale_up", "pt_res_up", "ME_var", "PS_var")]
     pairs = [(f"btag_var_{jet}_up", f"btag_var_{jet}_down") for jet in range(4)]
     pairs += [("scale_var_up", "scale_var_down"), ("scaleup", "scaledown")]
-    above = np.sqrt(
-        statistical**2 + sum(s**2 for s in one_sided) + sum(max(shift(up), 0) ** 2 for up, _ in pairs)
-    )
-    below = np.sqrt(
-        statistical**2 + sum(s**2 for s in one_sided) + sum(min(shift(down), 0) ** 2 for _, down in pairs)
-    )
+    above = np.sqrt(statistical**2 + sum(s**2 for s in one_sided) + sum(max(shift(up), 0) ** 2 for up, _ in pairs))
+    below = np.sqrt(statistical**2 + sum(s**2 for s in one_sided) + sum(min(shift(down), 0) ** 2 for _, down in pairs))
     for panel, scale in ((upper, 1), (lower, 1 / total)):
         band = stairs(panel, plot.STATISTICAL["label"])
         assert band.values[bin_] == pytest.approx(scale * (total + statistical))

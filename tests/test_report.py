@@ -178,9 +178,7 @@ def poison(value):
 def test_texts_from_the_data_stay_texts(output):
     clean = written(output)
     for name in ("run", "cutflow", "metrics", "fit"):
-        change(
-            output / f"{name}.json", lambda content: content.update(poison(json.loads(json.dumps(content))))
-        )
+        change(output / f"{name}.json", lambda content: content.update(poison(json.loads(json.dumps(content)))))
     figure = Figure(figsize=(1, 1))
     save(figure, output / FOLDER, "fit_pulls", HOSTILE, HOSTILE)
     hostile = written(output)

@@ -79,9 +79,7 @@ def test_rounding_is_not_a_difference_but_more_is(files):
     assert files(scale(1 + 1e-8), relative=1e-6).equal
 
 
-@pytest.mark.parametrize(
-    ("target", "projection"), [((8, 3), "observable"), ((6, 3), "observable"), ((7, 4), "deltaR")]
-)
+@pytest.mark.parametrize(("target", "projection"), [((8, 3), "observable"), ((6, 3), "observable"), ((7, 4), "deltaR")])
 def test_an_event_in_a_neighbouring_bin_is_a_migration(files, target, projection):
     comparison = files(move((7, 3), target))
     assert comparison.equal

@@ -109,11 +109,11 @@ Examples:
 @click.option("--no-plots", is_flag=True, help="Leave the plots out.")
 @click.option("--no-fit", is_flag=True, help="Leave the fit out.")
 def run(no_plots: bool, no_fit: bool, bad_files: str, **options: Any) -> None:
-    """Fill the histograms of a data set."""
+    """From a data set to histograms, plots, the fitted cross-section and a report."""
     from ttbar.run import Options
     from ttbar.run import run as run_analysis
 
-    run_analysis(Options(skip_bad_files=bad_files == "skip", **options))
+    run_analysis(Options(skip_bad_files=bad_files == "skip", plots=not no_plots, fit=not no_fit, **options))
 
 
 @cli.command(
@@ -153,6 +153,91 @@ def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) 
     from ttbar.simulate import simulated_samples
 
     simulate_samples(output, events, select_names(simulated_samples(), samples), seed, ballast)
+
+
+HISTOGRAMS = click.option(
+    "--histograms", type=click.Path(path_type=Path), required=True, metavar="FILE", help="ROOT file of histograms."
+)
+OUTPUT = click.option("--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Results folder.")
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar fit --histograms output/histograms.root --output output --ranking"""
+)
+@HISTOGRAMS
+@OUTPUT
+@click.option(
+    "--fit-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    show_default="the one that comes with the program",
+    help="Configuration in cabinetry's layout.",
+)
+@click.option(
+    "--variable",
+    type=click.Choice(["observable", "deltaR"]),
+    default="observable",
+    show_default=True,
+    help="What to fit.",
+)
+@click.option("--ranking", is_flag=True, help="Also compute the impact of each nuisance parameter.")
+@click.option("--scan", is_flag=True, help="Also scan the likelihood of the cross-section.")
+def fit(histograms: Path, output: Path, fit_config: Path | None, **options: Any) -> None:
+    """Fit the ttbar cross-section to histograms."""
+    from ttbar.fit import fit as fit_histograms
+
+    fit_histograms(histograms, output, config=fit_config, **options)
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar plot --histograms output/histograms.root --output output"""
+)
+@HISTOGRAMS
+@OUTPUT
+def plot(histograms: Path, output: Path) -> None:
+    """Plot histograms."""
+    from ttbar.plot import plot as plot_histograms
+
+    plot_histograms(histograms, output)
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar report --output output"""
+)
+@OUTPUT
+def report(output: Path) -> None:
+    """Write the page that shows a results folder."""
+    from ttbar.report import report as write_report
+
+    write_report(output)
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar validate output/histograms.root reference.json"""
+)
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+def validate(a: Path, b: Path) -> None:
+    """Compare two sets of histograms: ROOT files, or one and a JSON reference.
+
+    Ends with exit code 1 if they differ.
+    """
+    from rich.console import Console
+
+    from ttbar.validate import validate as compare
+
+    comparison = compare(a, b)
+    Console().print(comparison)
+    if not comparison.equal:
+        sys.exit(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -72,7 +72,7 @@ def write(path: Path, histograms: Mapping[str, hist.Hist[Any]]) -> None:
                 file[f"{axis}/{name}"] = histogram.project(axis)
 
 
-def read(path: Path) -> dict[str, hist.Hist]:
+def read(path: Path) -> dict[str, hist.Hist[Any]]:
     """Read all histograms of a ROOT file.
 
     Parameters

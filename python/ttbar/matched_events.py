@@ -1,21 +1,15 @@
 """Simulated top pairs of which the generator knows which jet is which: what a jet assignment learns from."""
 
 import ctypes
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ttbar import definition, loop, simulate, worker
-from ttbar.dataset import load_dataset, select_samples
-from ttbar.errors import AnalysisError, InputError
-from ttbar.inputs import check_samples
+from ttbar import definition, loop, worker
 from ttbar.library import load_root
 from ttbar.loop import Partial, Unit
-from ttbar.progress import Display, say
-from ttbar.worker import Worker, WorkerDied
 
 COLUMNS = definition.COLUMNS | {
     "GenPart_eta": "RVec<float>",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ttbar import definition
 from ttbar.errors import InputError
 from ttbar.histograms import name_of, read
-from ttbar.progress import progress, say
+from ttbar.progress import Display, say
 from ttbar.results import prepare, written_whole
 
 FOLDER = "plots"
@@ -159,14 +159,14 @@ def plot(histograms: Path, output: Path) -> None:
     folder = output / FOLDER
     prepare(folder, (f"{each.name}.{extension}" for each in PLOTS for extension in FORMATS))
     left_out = []
-    with matplotlib.style.context(STYLE), progress("Plotting", len(PLOTS), "plots") as show:
+    with matplotlib.style.context(STYLE), Display("Plotting", len(PLOTS), "plots") as display:
         for number, each in enumerate(PLOTS, start=1):
             figure = each.draw(contents)
             if figure is None:
                 left_out.append(each.name)
             else:
                 save(figure, folder, each.name, each.title, each.description)
-            show(number, each.name)
+            display.update(number)
     if left_out:
         say(f"Not plotted, for want of events or histograms: {', '.join(left_out)}")
 
@@ -230,9 +230,7 @@ def _checked(histograms: Histograms, path: Path) -> Histograms:
     return checked
 
 
-def _projection(
-    histograms: Histograms, region: str, process: str, variation: str, axis: str
-) -> hist.Hist[Any] | None:
+def _projection(histograms: Histograms, region: str, process: str, variation: str, axis: str) -> hist.Hist[Any] | None:
     """Project a histogram to what is drawn of it, if it is there."""
     histogram = histograms.get(name_of(region, process, variation))
     if histogram is None:
@@ -331,8 +329,7 @@ def _variations(histograms: Histograms, region: str, process: str, topic: str) -
             (source.up, "solid", " up" if source.down else ""),
             (source.down, "dashed", " down"),
         )
-        if variation
-        and (varied := _projection(histograms, region, process, variation, "observable")) is not None
+        if variation and (varied := _projection(histograms, region, process, variation, "observable")) is not None
     ]
     if nominal is None or not nominal.values().any() or not curves:
         return None
@@ -345,9 +342,7 @@ def _variations(histograms: Histograms, region: str, process: str, topic: str) -
         low, high = (values - statistical) * scale, (values + statistical) * scale
         panel.stairs(high, edges, baseline=low, fill=True, **STATISTICAL)
         for curve, colour, line, label in curves:
-            panel.stairs(
-                curve * scale, edges, baseline=None, color=colour, linestyle=line, linewidth=2, label=label
-            )
+            panel.stairs(curve * scale, edges, baseline=None, color=colour, linestyle=line, linewidth=2, label=label)
     deviations = np.array([curve - values for curve, *_ in curves[1:]]) * ratio
     return _finished(upper, lower, region, deviations, statistical * ratio, collisions=False)
 
@@ -390,14 +385,10 @@ def _panels(region: str, axis: str, edges: Values, ratio: str) -> tuple[Axes, Ax
     return upper, lower
 
 
-def _finished(
-    upper: Axes, lower: Axes, region: str, deviations: Values, errors: Values, *, collisions: bool
-) -> Figure:
+def _finished(upper: Axes, lower: Axes, region: str, deviations: Values, errors: Values, *, collisions: bool) -> Figure:
     """Add headline and legend, and choose ranges so that nothing hides anything."""
     _headline(upper, collisions)
-    legend = upper.legend(
-        title=REGIONS[region], title_fontsize="medium", ncols=2, loc="upper left", alignment="left"
-    )
+    legend = upper.legend(title=REGIONS[region], title_fontsize="medium", ncols=2, loc="upper left", alignment="left")
     below_legend = 1 - legend.get_window_extent().height / upper.bbox.height - 0.05
     upper.set_ylim(min(0, upper.dataLim.ymin), upper.dataLim.ymax / below_legend)
     # A few bins with hardly an event in them shall not flatten all others.

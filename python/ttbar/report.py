@@ -52,7 +52,7 @@ class Picture:
 
 
 def report(output: Path) -> None:
-    """Write `report.html` into a results folder.
+    """Write the page of a completed run.
 
     Parameters
     ----------
@@ -66,9 +66,25 @@ def report(output: Path) -> None:
     """
     run = _load(output / "run.json")
     if run is None:
-        raise InputError(
-            f"{output}: there is no run.json, so no run was completed here; run the analysis first"
-        )
+        raise InputError(f"{output}: there is no run.json, so no run was completed here; run the analysis first")
+    write_page(output, run)
+
+
+def write_page(output: Path, run: Mapping[str, Any]) -> None:
+    """Write `report.html` into a results folder.
+
+    Parameters
+    ----------
+    output : pathlib.Path
+        The results folder.
+    run : mapping
+        What is, or is going to be, the content of `run.json`.
+
+    Raises
+    ------
+    InputError
+        If a file in the folder is damaged.
+    """
     fit = _load(output / "fit.json")
     pictures = _pictures(output / FOLDER)
     environment = jinja2.Environment(
@@ -141,7 +157,7 @@ def _picture(path: Path) -> Picture:
         raise InputError(f"{path}: not readable as a picture, plot again ({error})") from None
 
 
-def _figure(value: Any, digits: int = 4) -> str:  # noqa: ANN401
+def _figure(value: Any, digits: int = 4) -> str:
     """Format whatever should be a number; a dash if it is none."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return "\N{EN DASH}"

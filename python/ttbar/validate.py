@@ -91,10 +91,8 @@ class Comparison:
             )
         real = sum(difference.real for difference in self.differences)
         moved = len(self.differences) - real
-        verdict = (
-            f"{self.compared} histograms compared: "
-            f"{real or 'none'} {'differs' if real == 1 else 'differ'}"
-            + (f", in {moved} an event or a few are on the other side of a bin edge" if moved else "")
+        verdict = f"{self.compared} histograms compared: {real or 'none'} {'differs' if real == 1 else 'differ'}" + (
+            f", in {moved} an event or a few are on the other side of a bin edge" if moved else ""
         )
         return Group(*([table] if self.differences else []), verdict)
 
@@ -183,9 +181,7 @@ def _load_reference(path: Path) -> dict[str, Histogram]:
         ) from None
 
 
-def _aligned(
-    a: dict[str, Histogram], b: dict[str, Histogram]
-) -> tuple[dict[str, Histogram], dict[str, Histogram]]:
+def _aligned(a: dict[str, Histogram], b: dict[str, Histogram]) -> tuple[dict[str, Histogram], dict[str, Histogram]]:
     """Give the same names to the same things, where only one of the sets has two-dimensional histograms."""
     flat_a, flat_b = (all(each.values.ndim == 1 for each in histograms.values()) for histograms in (a, b))
     if flat_a == flat_b:
@@ -201,8 +197,7 @@ def _aligned(
 def _difference(name: str, a: Histogram, b: Histogram, relative: float) -> Difference | None:
     """Compare two histograms."""
     if len(a.edges) != len(b.edges) or any(
-        len(one) != len(other) or not np.allclose(one, other)
-        for one, other in zip(a.edges, b.edges, strict=True)
+        len(one) != len(other) or not np.allclose(one, other) for one, other in zip(a.edges, b.edges, strict=True)
     ):
         return Difference(name, "other bins", largest=np.inf)
     if a.values.shape != b.values.shape:
