@@ -42,8 +42,12 @@ def make_histograms(scale_ttbar=1.0):
 
     def add(region, process, variation, events, density, weights=None):
         histogram = hist.Hist(
-            hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label),
-            hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL, flow=False),
+            hist.axis.Regular(
+                *definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label
+            ),
+            hist.axis.Regular(
+                *definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL, flow=False
+            ),
             storage=hist.storage.Weight(),
         )
         view = histogram.view()
@@ -53,11 +57,17 @@ def make_histograms(scale_ttbar=1.0):
     for at, region in enumerate(REGIONS):
         for process, (yields, generated) in YIELDS.items():
             weight = sum(yields) / generated
-            variations = {"nominal": (1.0, 0.0, 1.0), "pt_scale_up": (1.035, 0.02, 1.0), "pt_res_up": (1.004, 0.002, 1.06)}
+            variations = {
+                "nominal": (1.0, 0.0, 1.0),
+                "pt_scale_up": (1.035, 0.02, 1.0),
+                "pt_res_up": (1.004, 0.002, 1.06),
+            }
             if process == "ttbar":
                 variations |= {
-                    "ME_var": (0.96, 0.006, 1.02), "PS_var": (1.03, -0.008, 1.04),
-                    "scaleup": (0.95, -0.005, 1.0), "scaledown": (1.06, 0.006, 1.0),
+                    "ME_var": (0.96, 0.006, 1.02),
+                    "PS_var": (1.03, -0.008, 1.04),
+                    "scaleup": (0.95, -0.005, 1.0),
+                    "scaledown": (1.06, 0.006, 1.0),
                 }
             for variation, (norm, shift, width) in variations.items():
                 expected = norm * yields[at] / weight * shape(region, process, shift, width)
@@ -72,10 +82,19 @@ def make_histograms(scale_ttbar=1.0):
             for jet in range(definition.BTAG_JETS):
                 slope = definition.BTAG_SLOPE * (0.25 + 0.1 * (3 - jet)) * CENTRES[:, None] * 0.4
                 for sign, direction in ((1, "up"), (-1, "down")):
-                    add(region, process, f"btag_var_{jet}_{direction}", nominal * weight * (1 + sign * slope), weight)
+                    add(
+                        region,
+                        process,
+                        f"btag_var_{jet}_{direction}",
+                        nominal * weight * (1 + sign * slope),
+                        weight,
+                    )
             for variation, factor in definition.CONSTANT_WEIGHTS.get(process, {}).items():
                 add(region, process, variation, nominal * weight * factor, weight * factor)
         if scale_ttbar != 1:
-            total = sum(made[f"{region}_{process}"] * (scale_ttbar if process == "ttbar" else 1.0) for process in YIELDS)
+            total = sum(
+                made[f"{region}_{process}"] * (scale_ttbar if process == "ttbar" else 1.0)
+                for process in YIELDS
+            )
             made[f"{region}_data"] = total
     return made

@@ -1,11 +1,10 @@
 """The fit of the ttbar cross-section: from a file of histograms to a workspace, its best fit and their plots."""
 
-import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from cabinetry.model_utils import ModelPrediction
 from ttbar import definition, fit_plots, results
 from ttbar.errors import AnalysisError
 from ttbar.library import resource
-from ttbar.progress import say
+from ttbar.progress import progress, say
 from ttbar.templates import Templates, as_records, collect, load_configuration
 
 OUTPUTS = ("workspace.json", "fit.json", "yields.txt")
@@ -74,7 +73,7 @@ def fit(
     results.prepare(output, (*OUTPUTS, *outdated))
     configuration = load_configuration(config or resource("fit.yml"), variable)
     templates = collect(histograms, configuration, variable)
-    say(f"fit of {variable} to {templates.data_description}")
+    say(f"fit: {variable}, {templates.pseudodata or 'collision data'}")
     for line in (*templates.left_out, *map(str, templates.checks)):
         say(f"fit: {line}")
 
@@ -84,12 +83,10 @@ def fit(
         best = _minimise(model, data, templates)
         content = _content(templates, model, data, best, variable)
         if ranking:
-            say(f"fit: ranking of {len(best.labels) - 1} nuisance parameters, four fits each")
             content["ranking"] = _ranking(model, data, best)
         if scan:
-            say(f"fit: likelihood scan, {SCAN_STEPS} fits")
             content["scan"] = _scan(model, data, best)
-    content["notes"] = sorted(set(notes))
+    content["notes"] = notes
 
     results.write_json(output / "workspace.json", workspace)
     with results.written_whole(output / "yields.txt") as beside:
@@ -98,8 +95,8 @@ def fit(
     results.write_json(output / "fit.json", content)
     poi = content["parameters"][content["parameter_of_interest"]]
     say(
-        f"fit: {content['parameter_of_interest']} = {poi['value']:.4f} ± {poi['uncertainty']:.4f}, "
-        f"p-value {content['goodness_of_fit']['p_value']}"
+        f"fit: {content['parameter_of_interest']} = {poi['value']:.3f} ± {poi['uncertainty']:.3f}, chi-squared "
+        f"{content['goodness_of_fit']['chi2']:.1f} for {content['goodness_of_fit']['degrees_of_freedom']} degrees of freedom"
     )
     return content
 
@@ -131,30 +128,66 @@ def build_workspace(templates: Templates) -> dict[str, Any]:
         return cabinetry.workspace.build(config)
 
 
+class _Messages(logging.Handler):
+    """Hands over what a library logs."""
+
+    def __init__(self, level: int, receive: Callable[[str], None]) -> None:
+        super().__init__(level)
+        self._receive = receive
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand over."""
+        self._receive(record.getMessage())
+
+
 @contextmanager
-def _quiet() -> Iterator[list[str]]:
-    """Collect the warnings of the libraries, and Minuit's own words, instead of showing them."""
-    notes: list[str] = []
-
-    class Collect(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            notes.append(f"{record.name.partition('.')[0]}: {record.getMessage()}")
-
-    handler = Collect(logging.WARNING)
+def _messages(level: int, receive: Callable[[str], None]) -> Iterator[None]:
+    """Receive what cabinetry and pyhf log, instead of showing it."""
+    handler = _Messages(level, receive)
     loggers = [logging.getLogger(name) for name in ("cabinetry", "pyhf")]
-    propagated = [logger.propagate for logger in loggers]
+    before = [(logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.addHandler(handler)
+        logger.setLevel(level)
         logger.propagate = False
     try:
-        with warnings.catch_warnings(record=True) as caught, redirect_stdout(io.StringIO()):
-            warnings.simplefilter("always")
-            yield notes
-        notes += [f"{warning.category.__name__}: {warning.message}" for warning in caught]
+        yield
     finally:
-        for logger, propagate in zip(loggers, propagated, strict=True):
+        for logger, (old_level, propagate) in zip(loggers, before, strict=True):
             logger.removeHandler(handler)
+            logger.setLevel(old_level)
             logger.propagate = propagate
+
+
+@contextmanager
+def _quiet() -> Iterator[list[str]]:
+    """Collect the warnings of the libraries, each once, instead of showing them."""
+    notes: dict[str, None] = {}
+    collected: list[str] = []
+    with warnings.catch_warnings(record=True) as caught, _messages(logging.WARNING, notes.setdefault):
+        warnings.simplefilter("always")
+        # Those are for the authors of the libraries.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield collected
+    notes |= {str(warning.message): None for warning in caught}
+    collected += notes
+
+
+@contextmanager
+def _count_fits(description: str, fits: int) -> Iterator[None]:
+    """Show how many fits were done."""
+    with progress(description, fits, "fits") as show:
+        done = 0
+
+        def count(message: str) -> None:
+            nonlocal done
+            # cabinetry says this once after each fit.
+            if message.startswith("Migrad status"):
+                done += 1
+                show(done, "")
+
+        with _messages(logging.INFO, count):
+            yield
 
 
 def _minimise(model: pyhf.Model, data: Sequence[float], templates: Templates) -> FitResults:
@@ -162,14 +195,21 @@ def _minimise(model: pyhf.Model, data: Sequence[float], templates: Templates) ->
     try:
         best = cabinetry.fit.fit(model, data)
     except (pyhf.exceptions.FailedMinimization, ValueError, ArithmeticError):
-        best = None
-    if best is None or not (np.isfinite(best.bestfit).all() and np.isfinite(best.uncertainty).all()):
-        suspicious = [str(check) for check in templates.checks if check.severity == "warning"]
-        raise AnalysisError(
-            "the fit does not converge; suspicious templates: "
-            + ("; ".join(suspicious) or "none, so look at the plots of the variations")
-        )
+        raise _failure("the fit does not converge", templates) from None
+    if not (np.isfinite(best.bestfit).all() and np.isfinite(best.uncertainty).all()):
+        raise _failure("the fit finds no uncertainties", templates)
+    poi = model.config.poi_index
+    if np.isclose(best.bestfit[poi], model.config.suggested_bounds()[poi], rtol=1e-6, atol=1e-6).any():
+        raise _failure(f"{model.config.poi_name} ends at its bound {best.bestfit[poi]:g}", templates)
     return best
+
+
+def _failure(what: str, templates: Templates) -> AnalysisError:
+    """An error that says where to look."""
+    suspicious = "; ".join(str(check) for check in templates.checks if check.severity == "warning")
+    return AnalysisError(
+        f"{what}; suspicious templates: {suspicious or 'none, look at the plots of all variations'}"
+    )
 
 
 def _content(
@@ -183,7 +223,7 @@ def _content(
     }
     content = {
         "variable": variable,
-        "data": templates.data_description,
+        "pseudodata": templates.pseudodata,
         "parameter_of_interest": poi,
         "parameters": _parameters(model, best),
         "correlation": {"labels": best.labels, "matrix": np.asarray(best.corr_mat).tolist()},
@@ -205,9 +245,15 @@ def _parameters(model: pyhf.Model, best: FitResults) -> dict[str, Any]:
     """Best fit and kind of each parameter, and what was known of it before (an uncertainty of 0: nothing)."""
     kinds = {"normfactor": "free", "staterror": "statistical"}
     of_set = {
-        name: kinds.get(kind, "systematic") for name, kind in model.config.modifiers if name in model.config.par_order
+        name: kinds.get(kind, "systematic")
+        for name, kind in model.config.modifiers
+        if name in model.config.par_order
     }
-    kind_of = [of_set[name] for name in model.config.par_order for _ in range(model.config.param_set(name).n_parameters)]
+    kind_of = [
+        of_set[name]
+        for name in model.config.par_order
+        for _ in range(model.config.param_set(name).n_parameters)
+    ]
     columns = (
         best.bestfit,
         best.uncertainty,
@@ -243,7 +289,9 @@ def _goodness_of_fit(model: pyhf.Model, data: Sequence[float], best: FitResults)
     }
 
 
-def _region_samples(templates: Templates, prediction: ModelPrediction) -> Iterator[tuple[int, str, list[tuple[int, str]]]]:
+def _region_samples(
+    templates: Templates, prediction: ModelPrediction
+) -> Iterator[tuple[int, str, list[tuple[int, str]]]]:
     """Index and name of each region, with those of its samples, in the order of the configuration."""
     channels, samples = prediction.model.config.channels, prediction.model.config.samples
     for region in templates.config["Regions"]:
@@ -264,7 +312,8 @@ def _yields(templates: Templates, prediction: ModelPrediction) -> dict[str, Any]
         values = np.sum(prediction.model_yields[channel], axis=1)
         uncertainties = prediction.total_stdev_model_channels[channel]
         content[region] = {
-            name: {"value": float(values[index]), "uncertainty": uncertainties[index]} for index, name in samples
+            name: {"value": float(values[index]), "uncertainty": uncertainties[index]}
+            for index, name in samples
         } | {
             "total": {"value": float(values.sum()), "uncertainty": uncertainties[-1]},
             "data": {"value": float(templates.histograms[region, data, "", None].yields.sum())},
@@ -304,7 +353,8 @@ def _axis_label(region: Mapping[str, Any]) -> str:
 
 def _ranking(model: pyhf.Model, data: Sequence[float], best: FitResults) -> list[dict[str, Any]]:
     """Impact of each nuisance parameter on the parameter of interest, the largest first."""
-    impacts = cabinetry.fit.ranking(model, data, fit_results=best)
+    with _count_fits("ranking", 4 * (len(best.labels) - 1)):
+        impacts = cabinetry.fit.ranking(model, data, fit_results=best, init_pars=best.bestfit.tolist())
     keys = ("value", "uncertainty", "parameter", "prefit_up", "prefit_down", "postfit_up", "postfit_down")
     rows = [
         {key: value if key == "parameter" else float(value) for key, value in zip(keys, row, strict=True)}
@@ -318,13 +368,15 @@ def _scan(model: pyhf.Model, data: Sequence[float], best: FitResults) -> dict[st
     poi = model.config.poi_index
     lower, upper = model.config.suggested_bounds()[poi]
     reach = SCAN_RANGE * best.uncertainty[poi]
-    scanned = cabinetry.fit.scan(
-        model,
-        data,
-        model.config.poi_name,
-        par_range=(max(lower, best.bestfit[poi] - reach), min(upper, best.bestfit[poi] + reach)),
-        n_steps=SCAN_STEPS,
-    )
+    with _count_fits("likelihood scan", SCAN_STEPS + 1):
+        scanned = cabinetry.fit.scan(
+            model,
+            data,
+            model.config.poi_name,
+            par_range=(max(lower, best.bestfit[poi] - reach), min(upper, best.bestfit[poi] + reach)),
+            n_steps=SCAN_STEPS,
+            init_pars=best.bestfit.tolist(),
+        )
     return {
         "parameter": scanned.name,
         "values": scanned.parameter_values.tolist(),

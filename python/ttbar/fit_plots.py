@@ -77,7 +77,9 @@ def _save(figure: Figure, folder: Path, name: str) -> Iterator[Path]:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    with mpl.style.context([mplhep.style.CMS, {"font.size": 20, "axes.linewidth": 1.5, "pdf.compression": 9}]):
+    with mpl.style.context(
+        [mplhep.style.CMS, {"font.size": 20, "axes.linewidth": 1.5, "pdf.compression": 9}]
+    ):
         yield
 
 
@@ -99,40 +101,60 @@ def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
     others = iter(OTHER_COLOURS * len(samples))
 
     figure = Figure(figsize=(10, 10), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1], gridspec_kw={"hspace": 0.05})
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    figure.get_layout_engine().set(hspace=0, h_pad=0.03)
     mplhep.histplot(
         [yields for _, yields in samples],
         edges,
         stack=True,
         histtype="fill",
-        label=[name for name, _ in samples],
+        label=[_pretty(name) for name, _ in samples],
         color=[COLOURS.get(name) or next(others) for name, _ in samples],
         ax=upper,
     )
-    band = {"baseline": total - uncertainty, "hatch": "////", "facecolor": "none", "edgecolor": "0.3", "linewidth": 0}
+    band = {
+        "baseline": total - uncertainty,
+        "hatch": "////",
+        "facecolor": "none",
+        "edgecolor": "0.3",
+        "linewidth": 0,
+    }
     upper.stairs(total + uncertainty, edges, label="uncertainty", **band)
     errors = np.sqrt(data)
     points = {"histtype": "errorbar", "color": "black", "markersize": 8, "xerr": False}
-    mplhep.histplot(data, edges, yerr=errors, label=fit["data"].partition(":")[0], ax=upper, **points)
+    mplhep.histplot(
+        data, edges, yerr=errors, label="pseudodata" if fit["pseudodata"] else "data", ax=upper, **points
+    )
     upper.set_ylim(0, 1.45 * max(np.max(total + uncertainty), np.max(data + errors)))
     upper.set_ylabel(f"Events / {_width(edges, content['label'])}")
     upper.set_xlabel("")
     handles, labels = upper.get_legend_handles_labels()
     upper.legend(handles[::-1], labels[::-1], ncols=2, loc="upper right")
-    upper.text(0.04, 0.95, f"{region}\n{'before' if stage == 'prefit' else 'after'} the fit", transform=upper.transAxes, va="top")
+    upper.text(
+        0.04,
+        0.95,
+        f"{region}\n{'before' if stage == 'prefit' else 'after'} the fit",
+        transform=upper.transAxes,
+        va="top",
+    )
     _annotate(upper)
 
     relative = uncertainty / total
     lower.stairs(1 + relative, edges, **(band | {"baseline": 1 - relative}))
     lower.axhline(1, color="0.3", linestyle="--", linewidth=1)
     mplhep.histplot(data / total, edges, yerr=errors / total, ax=lower, **points)
-    reach = max(0.1, 1.2 * np.max(np.abs(np.concatenate([data / total - 1, relative]))))
+    reach = max(0.1, 1.2 * np.max(np.concatenate([np.abs(data / total - 1) + errors / total, relative])))
     lower.set_ylim(1 - min(reach, 1), 1 + min(reach, 1))
     lower.set_xlim(edges[0], edges[-1])
     lower.set_ylabel("data / model", loc="center")
     lower.set_xlabel(content["label"])
     figure.align_ylabels()
     return figure
+
+
+def _pretty(name: str) -> str:
+    """A sample as people write it."""
+    return name.replace("ttbar", r"$t\bar{t}$")
 
 
 def _width(edges: np.ndarray, label: str) -> str:
@@ -197,7 +219,15 @@ def _correlation(fit: Mapping[str, Any]) -> Figure:
     for (row, column), value in np.ndenumerate(matrix):
         colour = "white" if abs(value) > 0.6 else "black"
         # Adding zero turns -0.00 into 0.00.
-        axes.text(column, row, f"{round(value, 2) + 0:.2f}", ha="center", va="center", color=colour, fontsize="x-small")
+        axes.text(
+            column,
+            row,
+            f"{round(value, 2) + 0:.2f}",
+            ha="center",
+            va="center",
+            color=colour,
+            fontsize="x-small",
+        )
     figure.colorbar(image, ax=axes, label="correlation", shrink=0.8)
     return figure
 
@@ -227,7 +257,12 @@ def _ranking(fit: Mapping[str, Any]) -> Figure:
             label=rf"$\theta = \hat{{\theta}} {symbol} \Delta\hat{{\theta}}$ (after the fit)",
         )
     left.axvline(0, color="0.3", linewidth=1)
-    reach = 1.1 * max(abs(row[f"{stage}_{sign}"]) for row in rows for stage in ("prefit", "postfit") for sign in ("up", "down"))
+    reach = 1.1 * max(
+        abs(row[f"{stage}_{sign}"])
+        for row in rows
+        for stage in ("prefit", "postfit")
+        for sign in ("up", "down")
+    )
     left.set_xlim(-reach, reach)
     left.set_xlabel(f"change of {poi}")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="x-small", ncols=2)
@@ -245,15 +280,23 @@ def _scan(fit: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(10, 9), layout="constrained")
     axes = figure.subplots()
     fine = np.linspace(values[0], values[-1], 200)
-    axes.plot(fine, ((fine - best["value"]) / best["uncertainty"]) ** 2, "--", color="#ffa90e", label="parabola of the uncertainty")
-    axes.plot(values, scan["delta_twice_negative_log_likelihood"], "o-", color="#3f90da", label="profile likelihood")
+    axes.plot(
+        fine,
+        ((fine - best["value"]) / best["uncertainty"]) ** 2,
+        "--",
+        color="#ffa90e",
+        label="parabola of the uncertainty",
+    )
+    axes.plot(
+        values, scan["delta_twice_negative_log_likelihood"], "o-", color="#3f90da", label="profile likelihood"
+    )
     for level, text in ((1, "68 %"), (4, "95 %")):
         axes.axhline(level, color="0.5", linestyle=":", linewidth=1.5)
-        axes.text(values[-1], level, f"{text} ", ha="right", va="bottom", color="0.3", fontsize="small")
+        axes.text(best["value"], level, text, ha="center", va="bottom", color="0.3", fontsize="small")
     axes.set_xlim(values[0], values[-1])
     axes.set_ylim(0, 1.3 * max(scan["delta_twice_negative_log_likelihood"]))
     axes.set_xlabel(scan["parameter"])
-    axes.set_ylabel(r"$-2\,\Delta\,\log L$")
+    axes.set_ylabel(r"$-2\;\Delta\;\ln L$")
     axes.legend(loc="upper center")
     _annotate(axes)
     return figure

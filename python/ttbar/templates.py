@@ -31,6 +31,15 @@ MAX_NORM_CHANGE = 0.5
 """A variation that changes the number of events by more than this fraction is suspicious."""
 
 
+PSEUDODATA = "(ttbar ME_var + ttbar PS_var) / 2 + wjets"
+PSEUDODATA_PARTS: list[tuple[float, Settings]] = [
+    (0.5, {"SamplePath": "ttbar", "VariationPath": "_ME_var"}),
+    (0.5, {"SamplePath": "ttbar", "VariationPath": "_PS_var"}),
+    (1.0, {"SamplePath": "wjets"}),
+]
+"""What stands for data where there are none, so that the fit is not of a model to itself."""
+
+
 @dataclass(frozen=True)
 class Check:
     """Something about a template that a person should know."""
@@ -57,8 +66,8 @@ class Templates:
     """The configuration, without what is left out, with the binning that is used."""
     histograms: Mapping[tuple[str, str, str, Direction | None], Histogram]
     """Histograms by region, sample, systematic uncertainty (empty for nominal) and direction."""
-    data_description: str
-    """What the data are: collision data or how pseudodata were made."""
+    pseudodata: str | None
+    """How pseudodata were made; None if the file has data."""
     left_out: Sequence[str]
     """A sentence for each sample, region or systematic uncertainty of the configuration that is not in the fit."""
     checks: Sequence[Check]
@@ -97,7 +106,9 @@ class HistogramFile:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise InputError(f"{path} cannot be read as a ROOT file of histograms: {reason}") from None
         if not self._histograms or (folder is file and variable != "observable"):
-            raise InputError(f"{path} has no one-dimensional histograms of {variable}; fill the histograms again")
+            raise InputError(
+                f"{path} has no one-dimensional histograms of {variable}; fill the histograms again"
+            )
 
     def __contains__(self, name: str) -> bool:
         """Whether there is a histogram of this name."""
@@ -170,12 +181,18 @@ def load_configuration(path: Path, variable: str) -> Settings:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     except jsonschema.ValidationError as error:
-        raise InputError(f"{path} is not a configuration for cabinetry: {error.json_path}: {error.message}") from None
+        raise InputError(
+            f"{path} is not a configuration for cabinetry: {error.json_path}: {error.message}"
+        ) from None
     except (yaml.YAMLError, ValueError, NotImplementedError) as error:
-        raise InputError(f"{path} is not a configuration for cabinetry: {' '.join(str(error).split())}") from None
+        raise InputError(
+            f"{path} is not a configuration for cabinetry: {' '.join(str(error).split())}"
+        ) from None
     poi = config["General"].get("POI")
     if poi not in [factor["Name"] for factor in config["NormFactors"]]:
-        raise InputError(f"{path} is not a configuration of this fit: General: POI must name one of NormFactors")
+        raise InputError(
+            f"{path} is not a configuration of this fit: General: POI must name one of NormFactors"
+        )
     for region in config["Regions"]:
         if region.setdefault("Variable", "observable") != variable:
             region["Variable"] = variable
@@ -230,8 +247,8 @@ class _Collector:
         self.config["Systematics"] = [
             systematic for systematic in self.config["Systematics"] if systematic.get("Samples") != []
         ]
-        description = self._take_data()
-        return Templates(self.config, self.histograms, description, self.left_out, self.checks)
+        pseudodata = self._take_data()
+        return Templates(self.config, self.histograms, pseudodata, self.left_out, self.checks)
 
     def _samples(self) -> list[Settings]:
         """The simulated samples."""
@@ -317,7 +334,9 @@ class _Collector:
         """Merge bins in which no sample predicts an event: a likelihood has no minimum with them."""
         for region in list(self.config["Regions"]):
             samples = [sample for sample in self._samples() if region in self._regions(sample)]
-            nominal = [self.file.read(self._name(region, sample), region.get("Binning")) for sample in samples]
+            nominal = [
+                self.file.read(self._name(region, sample), region.get("Binning")) for sample in samples
+            ]
             if any(len(template.bins) != len(nominal[0].bins) for template in nominal):
                 raise InputError(f"{self.file.path}: the samples of {region['Name']} have different bins")
             total = np.sum([template.yields for template in nominal], axis=0)
@@ -375,12 +394,16 @@ class _Collector:
                 missing[sample["Name"]] = absent
                 continue
             templates = {
-                (region["Name"], direction): self.file.read(needed[region["Name"], direction], region["Binning"])
+                (region["Name"], direction): self.file.read(
+                    needed[region["Name"], direction], region["Binning"]
+                )
                 for region in regions
                 for direction in self._variations(systematic)
             }
             # All are checked, for the record, before it is decided.
-            if not all([self._is_usable(region, sample, systematic, needed, templates) for region in regions]):
+            if not all(
+                [self._is_usable(region, sample, systematic, needed, templates) for region in regions]
+            ):
                 missing[sample["Name"]] = []
                 continue
             samples.append(sample["Name"])
@@ -389,10 +412,14 @@ class _Collector:
         if missing or not samples:
             systematic["Samples"] = samples
         for sample_name, names in missing.items():
-            reason = f"there is no histogram {' nor '.join(names)}" if names else "a direction predicts no events"
+            reason = (
+                f"there is no histogram {' nor '.join(names)}" if names else "a direction predicts no events"
+            )
             self.left_out.append(f"systematic uncertainty {systematic['Name']} of {sample_name}: {reason}")
         if not missing and not samples:
-            self.left_out.append(f"systematic uncertainty {systematic['Name']}: no sample that it acts on is there")
+            self.left_out.append(
+                f"systematic uncertainty {systematic['Name']}: no sample that it acts on is there"
+            )
 
     def _is_usable(
         self,
@@ -447,7 +474,9 @@ class _Collector:
         if empty.any():
             self._check("empty bins", region, sample, systematic, f"bins {_numbers(empty)} {of} are empty")
         if (negative := template.yields < 0).any():
-            self._check("negative bins", region, sample, systematic, f"bins {_numbers(negative)} {of} are negative")
+            self._check(
+                "negative bins", region, sample, systematic, f"bins {_numbers(negative)} {of} are negative"
+            )
         if not self.file.has_errors(name):
             detail = f"{name} has no sums of squared weights; the square root of the contents is taken"
             self._check("missing statistical errors", region, sample, systematic, detail)
@@ -481,46 +510,43 @@ class _Collector:
             detail = f"in bins {_numbers(same)} of {len(nominal)}"
             self._check("up and down are on the same side", region, sample, systematic, detail, "information")
 
-    def _take_data(self) -> str:
-        """Take the data if the file has any, and make pseudodata otherwise."""
+    def _take_data(self) -> str | None:
+        """Take the data if the file has any; make pseudodata otherwise, and say how."""
         data = next(sample for sample in self.config["Samples"] if sample.get("Data", False))
-        regions = self.config["Regions"]
-        names = [self._name(region, data) for region in regions]
-        there = [name for name in names if name in self.file]
-        if there and there != names:
-            raise InputError(f"{self.file.path} has {there[0]}, but not the data of all regions")
-        if there:
-            parts = [((1.0, name),) for name in names]
-            description = f"data: {', '.join(names)}"
-        else:
-            parts = [
-                tuple(
-                    (factor, self._name(region, {"Name": data["Name"], "SamplePath": process}, {"VariationPath": variation}))
-                    for factor, process, variation in (
-                        (0.5, "ttbar", "_ME_var"),
-                        (0.5, "ttbar", "_PS_var"),
-                        (1.0, "wjets", ""),
-                    )
-                )
-                for region in regions
-            ]
-            description = "pseudodata: (ttbar ME_var + ttbar PS_var) / 2 + wjets"
-            if not all(name in self.file for sources in parts for _, name in sources):
-                parts = [
-                    tuple((1.0, self._name(region, sample)) for sample in self._samples() if region in self._regions(sample))
-                    for region in regions
-                ]
-                description = "Asimov pseudodata: the sum of the nominal samples"
-        for region, sources in zip(regions, parts, strict=True):
-            templates = [factor * self.file.read(name, region["Binning"]).yields for factor, name in sources]
-            yields = np.sum(templates, axis=0)
-            if (yields < 0).any():
-                raise InputError(f"{self.file.path}: {description}: bins of {region['Name']} are negative")
-            self.histograms[region["Name"], data["Name"], "", None] = Histogram.from_arrays(
-                region["Binning"], yields, np.sqrt(yields)
-            )
         data.pop("Regions", None)
-        return description
+        for pseudodata, parts in (
+            (None, [(1.0, data)]),
+            (PSEUDODATA, PSEUDODATA_PARTS),
+            ("the sum of the nominal samples (Asimov)", [(1.0, sample) for sample in self._samples()]),
+        ):
+            sources = {
+                region["Name"]: [
+                    (factor, self._name(region, sample))
+                    for factor, sample in parts
+                    if cabinetry.configuration.region_contains_sample(region, sample)
+                ]
+                for region in self.config["Regions"]
+            }
+            there = [name in self.file for region in sources.values() for _, name in region]
+            if all(there):
+                break
+            if pseudodata is None and any(there):
+                raise InputError(f"{self.file.path} has {data['Name']} in some of the regions only")
+        for region in self.config["Regions"]:
+            yields = np.sum(
+                [
+                    factor * self.file.read(name, region["Binning"]).yields
+                    for factor, name in sources[region["Name"]]
+                ],
+                axis=0,
+            )
+            if (yields < 0).any():
+                raise InputError(
+                    f"{self.file.path}: {pseudodata or 'data'}: bins of {region['Name']} are negative"
+                )
+            template = Histogram.from_arrays(region["Binning"], yields, np.sqrt(yields))
+            self.histograms[region["Name"], data["Name"], "", None] = template
+        return pseudodata
 
 
 def _merge_empty(edges: Sequence[float], contents: Values) -> list[float]:
