@@ -11,6 +11,7 @@ import mplhep
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ttbar import definition
 from ttbar.results import written_whole
@@ -25,13 +26,13 @@ COLOURS = {
     "single top, t-channel": "#3f90da",
     "single top, tW": "#94a4a2",
 }
-"""Colours of samples, from a palette that people with impaired colour vision can tell apart (arXiv:2107.02270)."""
+"""Colours of samples, from a palette for all kinds of colour vision (M. Petroff, arXiv:2107.02270)."""
 
 OTHER_COLOURS = ("#832db6", "#92dadd", "#e76300", "#b9ac70", "#717581")
 RANKED = 20
 """A ranking shows this many parameters."""
 
-# Without these, files of equal content would differ by the time they were written or the version of a library.
+# Otherwise files of equal content would differ by the time they were written.
 METADATA: Mapping[str, Mapping[str, None]] = {
     "png": {"Software": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
@@ -100,9 +101,8 @@ def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
     samples = sorted(model["samples"].items(), key=lambda item: sum(item[1]))
     others = iter(OTHER_COLOURS * len(samples))
 
-    figure = Figure(figsize=(10, 10), layout="constrained")
+    figure = Figure(figsize=(10, 10), layout=ConstrainedLayoutEngine(h_pad=0.03, hspace=0))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    figure.get_layout_engine().set(hspace=0, h_pad=0.03)
     mplhep.histplot(
         [yields for _, yields in samples],
         edges,
@@ -153,12 +153,12 @@ def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
 
 
 def _pretty(name: str) -> str:
-    """A sample as people write it."""
+    """Write a sample as people do."""
     return name.replace("ttbar", r"$t\bar{t}$")
 
 
 def _width(edges: np.ndarray, label: str) -> str:
-    """What a bin is, for the vertical axis."""
+    """Say how wide a bin is, for the vertical axis."""
     widths = np.diff(edges)
     if not np.allclose(widths, widths[0]):
         return "bin"
@@ -267,7 +267,9 @@ def _ranking(fit: Mapping[str, Any]) -> Figure:
     left.set_xlabel(f"change of {poi}")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="x-small", ncols=2)
     _draw_pulls(right, [fit["parameters"][row["parameter"]] for row in rows])
-    _rows(left, [row["parameter"] for row in rows])
+    for axes in (left, right):
+        _rows(axes, [row["parameter"] for row in rows])
+    right.tick_params(labelleft=False)
     return figure
 
 

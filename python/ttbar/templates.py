@@ -1,8 +1,8 @@
-"""Templates of the fit: what a configuration asks for, what a file of histograms has, and how far to trust it."""
+"""Templates of the fit: what a configuration asks for, what a file has, and how far to trust it."""
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import pi
 from pathlib import Path
 from typing import Any, Literal
@@ -24,8 +24,8 @@ Direction = Literal["Up", "Down"]
 Values = NDArray[np.float64]
 
 BINNING = {"deltaR": np.linspace(0, 2 * pi, 6).tolist()}
-"""Bin edges of variables for which the configuration gives none: deltaR is merged in fives, which leaves enough
-simulated events near 2 pi, where its distribution falls to zero."""
+"""Bin edges of a variable for which the configuration gives none: bins of deltaR are merged in fives, which
+leaves enough simulated events near 2 pi, where its distribution falls to zero."""
 
 MAX_NORM_CHANGE = 0.5
 """A variation that changes the number of events by more than this fraction is suspicious."""
@@ -64,12 +64,12 @@ class Templates:
 
     config: Settings
     """The configuration, without what is left out, with the binning that is used."""
-    histograms: Mapping[tuple[str, str, str, Direction | None], Histogram]
+    histograms: Mapping[tuple[str, str, str, str | None], Histogram]
     """Histograms by region, sample, systematic uncertainty (empty for nominal) and direction."""
     pseudodata: str | None
     """How pseudodata were made; None if the file has data."""
     left_out: Sequence[str]
-    """A sentence for each sample, region or systematic uncertainty of the configuration that is not in the fit."""
+    """A sentence for each part of the configuration that is not fitted."""
     checks: Sequence[Check]
 
 
@@ -81,8 +81,8 @@ class HistogramFile:
     path : pathlib.Path
         The file.
     variable : str
-        What was histogrammed. Histograms are taken from the folder of this name or, if there is none, from the top of
-        the file, where other programs write those of the observable.
+        What was histogrammed. Histograms are taken from the folder of this name or, if there is none, from
+        the top of the file, where other programs write those of the observable.
 
     Raises
     ------
@@ -94,7 +94,7 @@ class HistogramFile:
         self.path = path
         try:
             with uproot.open(path) as file:
-                folder = file[variable] if variable in file else file
+                folder = file.get(variable, file)
                 self._histograms = {
                     name: folder[name]
                     for name in folder.keys(recursive=False, cycle=False, filter_classname="TH1*")
@@ -148,12 +148,10 @@ class HistogramFile:
         matches = np.isclose(np.asarray(edges)[:, None], own[None, :], rtol=1e-9, atol=1e-9 * own[-1])
         if not matches.any(axis=1).all():
             missing = np.asarray(edges)[~matches.any(axis=1)][0]
-            raise InputError(
-                f"{self.path}: {name} has no bin edge at {missing:g}; its bins cannot be merged to those of the fit"
-            )
+            raise InputError(f"{self.path}: {name} has no bin edge at {missing:g}, where the fit needs one")
         at = matches.argmax(axis=1)
         merged = [np.add.reduceat(bins[: at[-1]], at[:-1]) for bins in (values, variances)]
-        return Histogram.from_arrays(edges, merged[0], np.sqrt(merged[1]))
+        return Histogram.from_arrays(list(edges), merged[0], np.sqrt(merged[1]))
 
 
 def load_configuration(path: Path, variable: str) -> Settings:
@@ -232,7 +230,7 @@ class _Collector:
         self.file = file
         self.config = config
         self.config.setdefault("Systematics", [])
-        self.histograms: dict[tuple[str, str, str, Direction | None], Histogram] = {}
+        self.histograms: dict[tuple[str, str, str, str | None], Histogram] = {}
         self.left_out: list[str] = []
         self.checks: list[Check] = []
 
@@ -251,11 +249,11 @@ class _Collector:
         return Templates(self.config, self.histograms, pseudodata, self.left_out, self.checks)
 
     def _samples(self) -> list[Settings]:
-        """The simulated samples."""
+        """List the simulated samples."""
         return [sample for sample in self.config["Samples"] if not sample.get("Data", False)]
 
     def _regions(self, sample: Settings) -> list[Settings]:
-        """The regions that a sample is in."""
+        """List the regions that a sample is in."""
         return [
             region
             for region in self.config["Regions"]
@@ -272,7 +270,7 @@ class _Collector:
             raise InputError(f"the configuration of the fit gives no {missing.args[0]} for {where}") from None
 
     def _variations(self, systematic: Settings) -> dict[Direction, Settings]:
-        """The variations of a systematic uncertainty that come from a histogram."""
+        """List the variations of a systematic uncertainty that come from a histogram."""
         if systematic["Down"].get("Symmetrize", False):
             return {"Up": systematic["Up"]}
         return {"Up": systematic["Up"], "Down": systematic["Down"]}
@@ -286,8 +284,8 @@ class _Collector:
         detail: str,
         severity: Literal["warning", "information"] = "warning",
     ) -> None:
-        names = (part["Name"] if part else None for part in (sample, systematic))
-        self.checks.append(Check(check, region["Name"], *names, detail, severity))
+        of_sample, of_systematic = (part["Name"] if part else None for part in (sample, systematic))
+        self.checks.append(Check(check, region["Name"], of_sample, of_systematic, detail, severity))
 
     def _take_samples(self) -> None:
         """Leave out samples without any histogram, insist on the nominal ones of the others."""
@@ -302,15 +300,15 @@ class _Collector:
             missing = sorted(name for name in nominal if name not in self.file)
             if missing and any(name in self.file for name in nominal | varied):
                 raise InputError(
-                    f"{self.file.path} has no {' and no '.join(missing)}, but other histograms of this sample; "
-                    "fill the histograms again with its nominal sample"
+                    f"{self.file.path} has no {' and no '.join(missing)}, but other histograms of "
+                    f"{sample['Name']}; fill the histograms again with its nominal sample"
                 )
             if missing:
                 self._leave_out_sample(sample, f"there is no histogram {' nor '.join(missing)}")
         self._insist_on_signal()
 
     def _systematics(self, sample: Settings) -> list[Settings]:
-        """The systematic uncertainties that come from histograms and act on a sample."""
+        """List the systematic uncertainties that come from histograms and act on a sample."""
         return [
             systematic
             for systematic in self.config["Systematics"]
@@ -374,71 +372,53 @@ class _Collector:
 
     def _take_systematic(self, systematic: Settings) -> None:
         """Read the varied templates of those samples that have all of them."""
-        samples = []
-        missing: dict[str, list[str]] = {}
-        for sample in self._samples():
-            if systematic not in self._systematics(sample):
-                continue
-            regions = [
-                region
-                for region in self._regions(sample)
-                if cabinetry.configuration.region_contains_modifier(region, systematic)
-            ]
-            needed = {
-                (region["Name"], direction): self._name(region, sample, variation)
-                for region in regions
-                for direction, variation in self._variations(systematic).items()
-            }
-            absent = [name for name in needed.values() if name not in self.file]
-            if absent:
-                missing[sample["Name"]] = absent
-                continue
-            templates = {
-                (region["Name"], direction): self.file.read(
-                    needed[region["Name"], direction], region["Binning"]
-                )
-                for region in regions
-                for direction in self._variations(systematic)
-            }
-            # All are checked, for the record, before it is decided.
-            if not all(
-                [self._is_usable(region, sample, systematic, needed, templates) for region in regions]
-            ):
-                missing[sample["Name"]] = []
-                continue
-            samples.append(sample["Name"])
-            for (region_name, direction), template in templates.items():
-                self.histograms[region_name, sample["Name"], systematic["Name"], direction] = template
-        if missing or not samples:
-            systematic["Samples"] = samples
-        for sample_name, names in missing.items():
-            reason = (
-                f"there is no histogram {' nor '.join(names)}" if names else "a direction predicts no events"
-            )
-            self.left_out.append(f"systematic uncertainty {systematic['Name']} of {sample_name}: {reason}")
-        if not missing and not samples:
+        affected = [sample for sample in self._samples() if systematic in self._systematics(sample)]
+        if not affected:
             self.left_out.append(
                 f"systematic uncertainty {systematic['Name']}: no sample that it acts on is there"
             )
+        systematic["Samples"] = []
+        for sample in affected:
+            if reason := self._take_variations(systematic, sample):
+                self.left_out.append(
+                    f"systematic uncertainty {systematic['Name']} of {sample['Name']}: {reason}"
+                )
+            else:
+                systematic["Samples"].append(sample["Name"])
 
-    def _is_usable(
+    def _take_variations(self, systematic: Settings, sample: Settings) -> str | None:
+        """Read the varied templates of a sample, or say why they cannot be used."""
+        names = {
+            (region["Name"], direction): self._name(region, sample, variation)
+            for region in self._regions(sample)
+            if cabinetry.configuration.region_contains_modifier(region, systematic)
+            for direction, variation in self._variations(systematic).items()
+        }
+        if missing := [name for name in names.values() if name not in self.file]:
+            return f"there is no histogram {' nor '.join(missing)}"
+        usable = True
+        for region in self._regions(sample):
+            nominal = self.histograms[region["Name"], sample["Name"], "", None].yields
+            varied: dict[Direction, Values] = {}
+            for (region_name, direction), name in names.items():
+                if region_name == region["Name"]:
+                    template = self.file.read(name, region["Binning"])
+                    self.histograms[region_name, sample["Name"], systematic["Name"], direction] = template
+                    self._check_bins(name, template, region, sample, systematic, nominal)
+                    varied[direction] = template.yields
+            if varied:
+                usable &= self._check_variations(nominal, varied, region, sample, systematic)
+        return None if usable else "a direction predicts no events"
+
+    def _check_variations(
         self,
+        nominal: Values,
+        varied: dict[Direction, Values],
         region: Settings,
         sample: Settings,
         systematic: Settings,
-        names: Mapping[tuple[str, Direction], str],
-        templates: Mapping[tuple[str, Direction], Histogram],
     ) -> bool:
-        """Check the varied templates of a sample in a region, and say whether a fit can use them at all."""
-        nominal = self.histograms[region["Name"], sample["Name"], "", None].yields
-        varied = {
-            direction: template.yields
-            for (region_name, direction), template in templates.items()
-            if region_name == region["Name"]
-        }
-        for direction in varied:
-            name = names[region["Name"], direction]
-            self._check_bins(name, templates[region["Name"], direction], region, sample, systematic, nominal)
+        """Compare varied templates with the nominal one, and say whether a fit can use them at all."""
         norms = {direction: float(yields.sum() / nominal.sum()) for direction, yields in varied.items()}
         for direction, norm in norms.items():
             if abs(norm - 1) > MAX_NORM_CHANGE:
@@ -550,7 +530,7 @@ class _Collector:
 
 
 def _merge_empty(edges: Sequence[float], contents: Values) -> list[float]:
-    """Edges such that each bin has something in it; a bin without joins its right neighbour, the last its left."""
+    """Drop edges so that no bin is empty: one joins its right neighbour, the last ones their left."""
     kept, content = [edges[0]], 0.0
     for upper, value in zip(edges[1:], contents, strict=True):
         content += value
@@ -563,10 +543,5 @@ def _merge_empty(edges: Sequence[float], contents: Values) -> list[float]:
 
 
 def _numbers(bins: NDArray[np.bool_]) -> str:
-    """Numbers of the bins that are true, from 1."""
+    """Write the numbers, from 1, of the bins that are true."""
     return ", ".join(str(number + 1) for number in np.flatnonzero(bins))
-
-
-def as_records(checks: Sequence[Check]) -> list[dict[str, Any]]:
-    """Checks in the form in which a JSON file holds them."""
-    return [asdict(check) for check in checks]
