@@ -73,6 +73,7 @@ def _save(figure: Figure, folder: Path, name: str) -> Iterator[Path]:
         path = folder / f"{name}.{kind}"
         with written_whole(path) as beside, _style():
             figure.savefig(beside, format=kind, metadata=metadata, dpi=100)
+        figure.set_layout_engine("none")  # it is found once
         yield path
 
 
@@ -219,15 +220,9 @@ def _correlation(fit: Mapping[str, Any]) -> Figure:
     for (row, column), value in np.ndenumerate(matrix):
         colour = "white" if abs(value) > 0.6 else "black"
         # Adding zero turns -0.00 into 0.00.
-        axes.text(
-            column,
-            row,
-            f"{round(value, 2) + 0:.2f}",
-            ha="center",
-            va="center",
-            color=colour,
-            fontsize="x-small",
-        )
+        text = f"{round(value, 2) + 0:.2f}"
+        number = axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="x-small")
+        number.set_in_layout(False)
     figure.colorbar(image, ax=axes, label="correlation", shrink=0.8)
     return figure
 
