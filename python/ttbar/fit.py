@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import cabinetry
 import numpy as np
@@ -28,7 +28,8 @@ T = TypeVar("T")
 
 OUTPUTS = ("workspace.json", "fit.json", "yields.txt")
 
-STRATEGIES = (None, 2)
+Strategy = Literal[0, 1, 2] | None
+STRATEGIES: tuple[Strategy, ...] = (None, 2)
 """Strategies of Minuit that are tried: cabinetry's default, then the most careful one."""
 
 SCAN_STEPS = 21
@@ -199,7 +200,7 @@ def _count_fits(description: str, fits: int) -> Iterator[None]:
             yield
 
 
-def _converge(what: str, attempt: Callable[[int | None], T], templates: Templates) -> T:
+def _converge(what: str, attempt: Callable[[Strategy], T], templates: Templates) -> T:
     """Fit with one strategy of Minuit after the other until one converges.
 
     Its default sometimes stops where its own final estimate finds the minimum a little too far away.
@@ -372,7 +373,7 @@ def _axis_label(region: Mapping[str, Any]) -> str:
 
 
 def _ranking(
-    model: pyhf.Model, data: list[float], best: FitResults, strategy: int | None
+    model: pyhf.Model, data: list[float], best: FitResults, strategy: Strategy
 ) -> list[dict[str, Any]]:
     """Rank nuisance parameters by their impact on the parameter of interest, the largest first."""
     with _count_fits("ranking", 4 * (len(best.labels) - 1)):
@@ -387,7 +388,7 @@ def _ranking(
     return sorted(rows, key=lambda row: -max(abs(row["postfit_up"]), abs(row["postfit_down"])))
 
 
-def _scan(model: pyhf.Model, data: list[float], best: FitResults, strategy: int | None) -> dict[str, Any]:
+def _scan(model: pyhf.Model, data: list[float], best: FitResults, strategy: Strategy) -> dict[str, Any]:
     """Scan the profile likelihood of the parameter of interest."""
     poi = model.config.poi_index
     lower, upper = model.config.suggested_bounds()[poi]
