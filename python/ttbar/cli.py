@@ -58,7 +58,9 @@ Examples:
   ttbar run --dataset my.json --samples nominal      your own files
   ttbar run --threads 1 --output output/one-thread"""
 )
-@click.option("--dataset", default="demo", show_default=True, metavar="NAME or FILE", help="'demo' or a JSON file.")
+@click.option(
+    "--dataset", default="demo", show_default=True, metavar="NAME or FILE", help="'demo', 'agc2015' or a JSON file."
+)
 @click.option(
     "--samples",
     default="all",

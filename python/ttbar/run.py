@@ -18,6 +18,7 @@ from ttbar import definition, histograms, io_only, loop, results, simulate
 from ttbar.dataset import Sample, limit_files, load_dataset, select_samples
 from ttbar.errors import AnalysisError, InputError
 from ttbar.inputs import CheckedSample, check_samples
+from ttbar.library import resource
 from ttbar.loop import Partial, Unit
 from ttbar.progress import Display, say
 from ttbar.worker import Worker, WorkerDied
@@ -115,9 +116,30 @@ def _present(options: Options) -> None:
             say(f"Left out: {error}")
 
 
+def dataset_file(dataset: str, worker: Worker) -> Path:
+    """Find the file of a data set.
+
+    Parameters
+    ----------
+    dataset : str
+        `demo`, which is simulated on first use, the name of a data set that comes with the program, or a file.
+    worker : Worker
+        Where to simulate.
+
+    Returns
+    -------
+    pathlib.Path
+        The data set file.
+    """
+    if dataset == DEMO:
+        return worker.call(simulate.demo)
+    shipped = resource("datasets", f"{dataset}.json")
+    return shipped if shipped.exists() else Path(dataset)
+
+
 def _samples(options: Options, worker: Worker) -> list[Sample]:
     """The samples that the user asked for."""
-    path = worker.call(simulate.demo) if options.dataset == DEMO else Path(options.dataset)
+    path = dataset_file(options.dataset, worker)
     samples = select_samples(load_dataset(path, definition.PROCESSES, options.prefixes), options.samples)
     return samples if options.files is None else limit_files(samples, options.files)
 
