@@ -1,5 +1,6 @@
 """Data set files: what is read from good ones, and what is said of bad ones."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttbar.dataset import InputFile, Sample, limit_files, load_dataset, select_samples
+from ttbar.definition import PROCESSES
 from ttbar.errors import InputError
+from ttbar.library import resource
 
 KNOWN = {"ttbar": ("nominal", "ME_var"), "wjets": ("nominal",), "data": ("nominal",)}
 
@@ -280,3 +283,16 @@ def test_the_first_files_of_each_sample_are_kept():
         ["/d", "/e"],
     ]
     assert limit_files(SAMPLES, 99) == SAMPLES
+
+
+def test_the_public_data_set_is_complete(test_data):
+    samples = load_dataset(resource("datasets", "agc2015.json"), PROCESSES)
+    listed = {
+        (sample.process, sample.variation, file.path.split("/1.0.0/")[1], str(file.entries))
+        for sample in samples
+        for file in sample.files
+    }
+    with (test_data / "agc_2015_files.csv").open() as stream:
+        assert listed == {tuple(row) for row in list(csv.reader(stream))[1:]}
+    assert sum(len(sample.files) for sample in samples) == 787
+    assert sum(file.nevts for sample in samples for file in sample.files) == 940_160_174

@@ -27,8 +27,9 @@ def ttbar(*arguments: object, program: Sequence[str] = ("-m", "ttbar")) -> subpr
     return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
-def run_analysis(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return ttbar(*arguments, program=(str(PROGRAM),))
+def run_analysis(*arguments: object, everything: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run the program, for the histograms alone unless everything is wanted."""
+    return ttbar(*arguments, *(() if everything else ("--no-plots", "--no-fit")), program=(str(PROGRAM),))
 
 
 def assert_fails(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -64,7 +65,7 @@ class Results:
 @pytest.fixture(scope="session")
 def one_thread(demo, tmp_path_factory) -> Results:
     output = tmp_path_factory.mktemp("one_thread")
-    result = run_analysis("--dataset", demo, "--threads", 1, "--seed", SEED, "--output", output)
+    result = run_analysis("--dataset", demo, "--threads", 1, "--seed", SEED, "--output", output, everything=True)
     assert result.returncode == 0, result.stderr
     return Results(output)
 
@@ -144,21 +145,19 @@ def test_run_accounts_for_every_event(one_thread):
     assert 0 < metrics["percent_read"] < 100
 
 
+def test_run_ends_with_a_fit_plots_and_a_page(one_thread):
+    fit = one_thread.json("fit")
+    strength = fit["parameters"]["ttbar_norm"]
+    assert abs(strength["value"] - 1) < 3 * strength["uncertainty"]
+    assert 0.01 < fit["goodness_of_fit"]["p_value"] <= 1
+    assert len(list((one_thread.folder / "plots").glob("*.png"))) > 20
+    assert (one_thread.folder / "workspace.json").exists()
+    assert f"{strength['value']}" in (one_thread.folder / "report.html").read_text()
+
+
 def test_samples_and_files_are_chosen(demo, tmp_path):
-    result = run_analysis(
-        *(
-            "--dataset",
-            demo,
-            "--samples",
-            "wjets__nominal",
-            "--files",
-            1,
-            "--output",
-            tmp_path,
-            "--no-plots",
-            "--no-fit",
-        )
-    )
+    choice = ("--samples", "wjets__nominal", "--files", 1)
+    result = run_analysis("--dataset", demo, *choice, "--output", tmp_path, everything=True)
     assert result.returncode == 0, result.stderr
     run = json.loads((tmp_path / "run.json").read_text())
     assert list(run["samples"]) == ["wjets__nominal"]

@@ -53,7 +53,11 @@ def inputs(samples: str) -> Callable[[Command], Command]:
     """The options that say which events a command reads, given the default of `--samples`."""
     options = (
         click.option(
-            "--dataset", default="demo", show_default=True, metavar="NAME or FILE", help="'demo' or a JSON file."
+            "--dataset",
+            default="demo",
+            show_default=True,
+            metavar="NAME or FILE",
+            help="'demo', 'agc2015' or a JSON file.",
         ),
         click.option(
             "--samples",
@@ -83,14 +87,14 @@ def inputs(samples: str) -> Callable[[Command], Command]:
     return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
-model = click.option(
+MODEL = click.option(
     "--model",
     type=click.Path(path_type=Path),
     default=lambda: resource("models", "jet_assignment.json"),
     show_default="the one that comes with the program",
     help="xgboost model, JSON or UBJSON.",
 )
-threads = click.option(
+THREADS = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", show_default="all cores", help="Number of threads."
 )
 
@@ -110,8 +114,8 @@ Examples:
 )
 @inputs(samples="all")
 @click.option("--files", type=click.IntRange(min=1), metavar="N", help="At most N files a sample.")
-@model
-@threads
+@MODEL
+@THREADS
 @click.option("--output", type=click.Path(path_type=Path), default="output", show_default=True, help="Results folder.")
 @click.option(
     "--seed",
@@ -131,11 +135,11 @@ Examples:
 @click.option("--no-plots", is_flag=True, help="Leave the plots out.")
 @click.option("--no-fit", is_flag=True, help="Leave the fit out.")
 def run(no_plots: bool, no_fit: bool, bad_files: str, **options: Any) -> None:
-    """Fill the histograms of a data set."""
+    """From a data set to histograms, plots, the fitted cross-section and a report."""
     from ttbar.run import Options
     from ttbar.run import run as run_analysis
 
-    run_analysis(Options(skip_bad_files=bad_files == "skip", **options))
+    run_analysis(Options(skip_bad_files=bad_files == "skip", plots=not no_plots, fit=not no_fit, **options))
 
 
 @cli.command(
@@ -182,8 +186,9 @@ def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) 
 Examples:
   ttbar train --dataset toy/dataset.json --output models/mine.json
   ttbar train --dataset toy/dataset.json --output models/mine.ubj --search wider.json
-where wider.json lists values, all combinations of which are tried, such as
-  {"max_depth": [4, 6, 8], "learning_rate": [0.1, 0.2, 0.3], "subsample": [0.5, 1]}"""
+where wider.json replaces lists of values, all combinations of which are tried, out of
+  {"max_depth": [6], "learning_rate": [0.2, 0.3], "min_child_weight": [1, 50]}
+or adds lists for other hyperparameters of xgboost."""
 )
 @inputs(samples="ttbar__nominal")
 @click.option(
@@ -200,7 +205,7 @@ where wider.json lists values, all combinations of which are tried, such as
     help="Train the model on all events, or on those of even or odd numbers.",
 )
 @click.option(
-    "--search", type=click.Path(path_type=Path), metavar="FILE", help="Values of hyperparameters to try instead, JSON."
+    "--search", type=click.Path(path_type=Path), metavar="FILE", help="Values of hyperparameters to try, JSON."
 )
 @click.option(
     "--max-trees",
@@ -210,7 +215,7 @@ where wider.json lists values, all combinations of which are tried, such as
     metavar="N",
     help="Largest number of trees.",
 )
-@threads
+@THREADS
 @click.option(
     "--seed",
     type=click.IntRange(min=0, max=2**31 - 1),
@@ -236,8 +241,8 @@ Example:
   ttbar validate-model --dataset toy/dataset.json --model models/mine.json"""
 )
 @inputs(samples="ttbar__nominal")
-@model
-@threads
+@MODEL
+@THREADS
 def validate_model(
     dataset: str,
     samples: str,
@@ -253,6 +258,91 @@ def validate_model(
     from ttbar.train import validate_model as judge
 
     click.echo(table(judge(Source(dataset, samples, prefixes, tree, bad_files == "skip"), model, threads)))
+
+
+HISTOGRAMS = click.option(
+    "--histograms", type=click.Path(path_type=Path), required=True, metavar="FILE", help="ROOT file of histograms."
+)
+OUTPUT = click.option("--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Results folder.")
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar fit --histograms output/histograms.root --output output --ranking"""
+)
+@HISTOGRAMS
+@OUTPUT
+@click.option(
+    "--fit-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    show_default="the one that comes with the program",
+    help="Configuration in cabinetry's layout.",
+)
+@click.option(
+    "--variable",
+    type=click.Choice(["observable", "deltaR"]),
+    default="observable",
+    show_default=True,
+    help="What to fit.",
+)
+@click.option("--ranking", is_flag=True, help="Also compute the impact of each nuisance parameter.")
+@click.option("--scan", is_flag=True, help="Also scan the likelihood of the cross-section.")
+def fit(histograms: Path, output: Path, fit_config: Path | None, **options: Any) -> None:
+    """Fit the ttbar cross-section to histograms."""
+    from ttbar.fit import fit as fit_histograms
+
+    fit_histograms(histograms, output, config=fit_config, **options)
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar plot --histograms output/histograms.root --output output"""
+)
+@HISTOGRAMS
+@OUTPUT
+def plot(histograms: Path, output: Path) -> None:
+    """Plot histograms."""
+    from ttbar.plot import plot as plot_histograms
+
+    plot_histograms(histograms, output)
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar report --output output"""
+)
+@OUTPUT
+def report(output: Path) -> None:
+    """Write the page that shows a results folder."""
+    from ttbar.report import report as write_report
+
+    write_report(output)
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar validate output/histograms.root reference.json"""
+)
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+def validate(a: Path, b: Path) -> None:
+    """Compare two sets of histograms: ROOT files, or one and a JSON reference.
+
+    Ends with exit code 1 if they differ.
+    """
+    from rich.console import Console
+
+    from ttbar.validate import validate as compare
+
+    comparison = compare(a, b)
+    Console().print(comparison)
+    if not comparison.equal:
+        sys.exit(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

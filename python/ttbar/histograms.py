@@ -9,6 +9,7 @@ import numpy as np
 import uproot
 
 from ttbar import definition
+from ttbar.errors import InputError
 from ttbar.results import written_whole
 
 
@@ -69,3 +70,35 @@ def write(path: Path, histograms: Mapping[str, hist.Hist[Any]]) -> None:
         for axis in ("observable", "deltaR"):
             for name, histogram in histograms.items():
                 file[f"{axis}/{name}"] = histogram.project(axis)
+
+
+def read(path: Path) -> dict[str, hist.Hist[Any]]:
+    """Read all histograms of a ROOT file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; other objects in it are passed over.
+
+    Returns
+    -------
+    dict of str to hist.Hist
+        Histograms by name, those in folders with the names of the folders before it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file")
+    try:
+        with uproot.open(path) as file:
+            return {
+                name: file[name].to_hist()
+                for name, kind in file.classnames(cycle=False).items()
+                if kind.startswith(("TH1", "TH2"))
+            }
+    except Exception as error:  # what a damaged file makes uproot raise can be anything
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(f"{path}: not a readable ROOT file, make it again ({reason})") from None

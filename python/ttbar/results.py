@@ -6,8 +6,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-OF_A_RUN = ("histograms.root", "cutflow.json", "metrics.json", "run.json")
-"""The files that a run writes, in this order."""
+OF_A_RUN = (
+    "run.json",
+    "report.html",
+    "metrics.json",
+    "fit.json",
+    "workspace.json",
+    "yields.txt",
+    "plots/*.png",
+    "plots/*.pdf",
+    "cutflow.json",
+    "histograms.root",
+)
+"""The files that a run writes, the last one first."""
 
 
 @contextmanager
@@ -54,8 +65,9 @@ def prepare(folder: Path, outdated: Iterable[str]) -> None:
     folder : pathlib.Path
         The folder.
     outdated : iterable of str
-        Names of the files to remove.
+        Patterns of the files to remove.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in outdated:
-        (folder / name).unlink(missing_ok=True)
+    for pattern in outdated:
+        for file in folder.glob(pattern):
+            file.unlink(missing_ok=True)

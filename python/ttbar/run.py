@@ -16,8 +16,9 @@ import hist
 
 from ttbar import definition, histograms, io_only, loop, results, simulate
 from ttbar.dataset import Sample, limit_files, load_dataset, select_samples
-from ttbar.errors import AnalysisError
+from ttbar.errors import AnalysisError, InputError
 from ttbar.inputs import CheckedSample, check_samples
+from ttbar.library import resource
 from ttbar.loop import Partial, Unit
 from ttbar.progress import Display, say
 from ttbar.worker import Worker, WorkerDied
@@ -43,6 +44,8 @@ class Options:
     seed: int
     skip_bad_files: bool
     io_only: str | None
+    plots: bool
+    fit: bool
 
 
 def run(options: Options) -> None:
@@ -74,43 +77,65 @@ def run(options: Options) -> None:
         partials = _process(samples, options, worker)
         peak_memory = max(worker.call(loop.peak_memory), loop.peak_memory())
 
+    if not options.io_only:
+        histograms.write(options.output / "histograms.root", dict(_final_histograms(samples, partials)))
+        results.write_json(options.output / "cutflow.json", _final_cutflow(samples, partials))
+        _present(options)
+
     cost = reduce(add, (partial.cost for partial in partials.values()))
     events = sum(partial.events for partial in partials.values())
     metrics = {
         "events": events,
         "threads": threads,
         **asdict(cost),
+        "total_wall_s": time.perf_counter() - started,
         "events_per_s": events / cost.loop_wall_s,
         "percent_read": 100 * cost.bytes_read / sum(file.size for sample in samples for file in sample.good),
         "peak_rss_mb": peak_memory / 1e6,
     }
-    if not options.io_only:
-        histograms.write(options.output / "histograms.root", dict(_final_histograms(samples, partials)))
-        results.write_json(options.output / "cutflow.json", _final_cutflow(samples, partials))
-    metrics["total_wall_s"] = time.perf_counter() - started
     results.write_json(options.output / "metrics.json", metrics)
     if not options.io_only:
+        from ttbar.report import write_page
+
         provenance = _provenance(options, root_version, samples, partials, start_date)
+        write_page(options.output, provenance)
         results.write_json(options.output / "run.json", provenance)
     say(f"{events:,} events in {cost.loop_wall_s:.1f} s; the results are in {options.output}")
 
 
+def _present(options: Options) -> None:
+    """Plot and fit the histograms, as far as there is something to plot and to fit."""
+    # Imported here, since these take seconds that are better spent while ROOT works.
+    from ttbar.fit import fit
+    from ttbar.plot import plot
+
+    for wanted, present in ((options.plots, plot), (options.fit, fit)):
+        try:
+            if wanted:
+                present(options.output / "histograms.root", options.output)
+        except InputError as error:
+            say(f"Left out: {error}")
+
+
 def dataset_file(dataset: str, worker: Worker) -> Path:
-    """Find a data set file; that of the demo is simulated first if need be.
+    """Find the file of a data set.
 
     Parameters
     ----------
     dataset : str
-        What the user calls it: `demo`, or a path.
+        `demo`, which is simulated on first use, the name of a data set that comes with the program, or a file.
     worker : Worker
         Where to simulate.
 
     Returns
     -------
     pathlib.Path
-        The file, which need not exist.
+        The data set file.
     """
-    return worker.call(simulate.demo) if dataset == DEMO else Path(dataset)
+    if dataset == DEMO:
+        return worker.call(simulate.demo)
+    shipped = resource("datasets", f"{dataset}.json")
+    return shipped if shipped.exists() else Path(dataset)
 
 
 def _samples(options: Options, worker: Worker) -> list[Sample]:

@@ -1,0 +1,417 @@
+"""The fit of the ttbar cross-section: from histograms to a workspace, its best fit and plots of it."""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import cabinetry
+import numpy as np
+import pyhf
+import scipy.stats
+from cabinetry.fit.results_containers import FitResults
+from cabinetry.histo import Histogram
+from cabinetry.model_utils import ModelPrediction
+
+from ttbar import definition, fit_plots, results
+from ttbar.errors import AnalysisError
+from ttbar.library import resource
+from ttbar.progress import Display, say
+from ttbar.templates import Settings, Templates, collect, load_configuration
+
+T = TypeVar("T")
+
+OUTPUTS = ("workspace.json", "fit.json", "yields.txt")
+
+Strategy = Literal[0, 1, 2] | None
+STRATEGIES: tuple[Strategy, ...] = (None, 2)
+"""Strategies of Minuit that are tried: cabinetry's default, then the most careful one."""
+
+SCAN_STEPS = 21
+SCAN_RANGE = 3.0
+"""A scan goes this many uncertainties to both sides of the best fit."""
+
+
+def fit(
+    histograms: Path,
+    output: Path,
+    *,
+    config: Path | None = None,
+    variable: str = "observable",
+    ranking: bool = False,
+    scan: bool = False,
+) -> dict[str, Any]:
+    """Fit a file of histograms.
+
+    `workspace.json`, `fit.json`, `yields.txt` and the plots of the fit are written to the results folder.
+
+    Parameters
+    ----------
+    histograms : pathlib.Path
+        ROOT file with histograms `{region}_{process}[_{variation}]`.
+    output : pathlib.Path
+        Results folder.
+    config : pathlib.Path, optional
+        Configuration of the fit in cabinetry's layout; by default the one that comes with the program.
+    variable : str
+        What to fit, `observable` or `deltaR`.
+    ranking : bool
+        Whether to compute the impact of each nuisance parameter on the parameter of interest as well.
+    scan : bool
+        Whether to scan the likelihood of the parameter of interest as well.
+
+    Returns
+    -------
+    dict
+        The content of `fit.json`.
+
+    Raises
+    ------
+    InputError
+        If the histograms or the configuration cannot be used.
+    AnalysisError
+        If the fit does not converge.
+    """
+    outdated = [str(path.relative_to(output)) for path in (output / "plots").glob(f"{fit_plots.PREFIX}*")]
+    results.prepare(output, (*OUTPUTS, *outdated))
+    configuration = load_configuration(config or resource("fit.yml"), variable)
+    templates = collect(histograms, configuration, variable)
+    say(f"fit: {variable}, {templates.pseudodata or 'collision data'}")
+    for line in (*templates.left_out, *map(str, templates.checks)):
+        say(f"fit: {line}")
+
+    with _quiet() as notes:
+        workspace = build_workspace(templates)
+        model, data = cabinetry.model_utils.model_and_data(workspace)
+        best = _minimise(model, data, templates)
+        content = _content(templates, model, data, best, variable)
+        if ranking:
+            content["ranking"] = _converge("the ranking", partial(_ranking, model, data, best), templates)
+        if scan:
+            content["scan"] = _converge("the scan", partial(_scan, model, data, best), templates)
+    content["notes"] = notes
+
+    results.write_json(output / "workspace.json", workspace)
+    with results.written_whole(output / "yields.txt") as beside:
+        beside.write_text(_tables(content))
+    fit_plots.draw(content, output / "plots")
+    results.write_json(output / "fit.json", content)
+    poi, quality = content["parameters"][content["parameter_of_interest"]], content["goodness_of_fit"]
+    say(
+        f"fit: {content['parameter_of_interest']} = {poi['value']:.3f} ± {poi['uncertainty']:.3f}, "
+        f"chi-squared {quality['chi2']:.1f} for {quality['degrees_of_freedom']} degrees of freedom"
+    )
+    return content
+
+
+def build_workspace(templates: Templates) -> dict[str, Any]:
+    """Build the HistFactory workspace of templates with cabinetry.
+
+    Parameters
+    ----------
+    templates : Templates
+        What to fit.
+
+    Returns
+    -------
+    dict
+        Workspace in pyhf's format, validated.
+    """
+    router = cabinetry.route.Router()
+
+    @router.register_template_builder()
+    def template(region: Settings, sample: Settings, systematic: Settings, direction: str | None) -> Histogram:
+        return templates.histograms[region["Name"], sample["Name"], systematic.get("Name", ""), direction]
+
+    with tempfile.TemporaryDirectory() as folder:
+        general = templates.config["General"] | {"HistogramFolder": folder}
+        config = templates.config | {"General": general}
+        cabinetry.templates.build(config, router=router)
+        cabinetry.templates.postprocess(config)
+        return cabinetry.workspace.build(config)
+
+
+class _Messages(logging.Handler):
+    """Hands over what a library logs."""
+
+    def __init__(self, level: int, receive: Callable[[str], None]) -> None:
+        super().__init__(level)
+        self._receive = receive
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand over."""
+        self._receive(record.getMessage())
+
+
+@contextmanager
+def _messages(level: int, receive: Callable[[str], None]) -> Iterator[None]:
+    """Receive what cabinetry and pyhf log, instead of showing it."""
+    handler = _Messages(level, receive)
+    loggers = [logging.getLogger(name) for name in ("cabinetry", "pyhf")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, (old_level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(old_level)
+            logger.propagate = propagate
+
+
+@contextmanager
+def _quiet() -> Iterator[list[str]]:
+    """Collect the warnings of the libraries, each once, instead of showing them."""
+    notes: dict[str, None] = {}
+    collected: list[str] = []
+    with warnings.catch_warnings(record=True) as caught, _messages(logging.WARNING, notes.setdefault):
+        warnings.simplefilter("always")
+        # Those are for the authors of the libraries.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield collected
+    notes |= {str(warning.message): None for warning in caught}
+    collected += notes
+
+
+@contextmanager
+def _count_fits(description: str, fits: int) -> Iterator[None]:
+    """Show how many fits were done."""
+    with Display(description, fits, "fits") as display:
+        done = 0
+
+        def count(message: str) -> None:
+            nonlocal done
+            # cabinetry says this once after each fit.
+            if message.startswith("Migrad status"):
+                done += 1
+                display.update(done)
+
+        with _messages(logging.INFO, count):
+            yield
+
+
+def _converge(what: str, attempt: Callable[[Strategy], T], templates: Templates) -> T:
+    """Fit with one strategy of Minuit after the other until one converges.
+
+    Its default sometimes stops where its own final estimate finds the minimum a little too far away.
+    """
+    for strategy in STRATEGIES:
+        try:
+            return attempt(strategy)
+        except (pyhf.exceptions.FailedMinimization, ValueError, ArithmeticError):
+            continue
+    raise _failure(f"{what} does not converge", templates)
+
+
+def _minimise(model: pyhf.Model, data: list[float], templates: Templates) -> FitResults:
+    """Fit, and make sure that what comes back is the result of one."""
+    best = _converge("the fit", lambda strategy: cabinetry.fit.fit(model, data, strategy=strategy), templates)
+    if not (np.isfinite(best.bestfit).all() and np.isfinite(best.uncertainty).all()):
+        raise _failure("the fit finds no uncertainties", templates)
+    poi = model.config.poi_index
+    if np.isclose(best.bestfit[poi], model.config.suggested_bounds()[poi], rtol=1e-3, atol=1e-3).any():
+        raise _failure(f"{model.config.poi_name} ends at its bound, {best.bestfit[poi]:.3g}", templates)
+    return best
+
+
+def _failure(what: str, templates: Templates) -> AnalysisError:
+    """Make an error that says where to look."""
+    suspicious = "; ".join(str(check) for check in templates.checks if check.severity == "warning")
+    return AnalysisError(f"{what}; suspicious templates: {suspicious or 'none, look at the plots of all variations'}")
+
+
+def _content(
+    templates: Templates, model: pyhf.Model, data: list[float], best: FitResults, variable: str
+) -> dict[str, Any]:
+    """Collect what `fit.json` says about a fit."""
+    poi = str(model.config.poi_name)
+    predictions = {
+        "prefit": cabinetry.model_utils.prediction(model),
+        "postfit": cabinetry.model_utils.prediction(model, fit_results=best),
+    }
+    parameters = _parameters(model, best)
+    content: dict[str, Any] = {
+        "variable": variable,
+        "pseudodata": templates.pseudodata,
+        "parameter_of_interest": poi,
+        "parameters": parameters,
+        "correlation": {"labels": best.labels, "matrix": np.asarray(best.corr_mat).tolist()},
+        "goodness_of_fit": _goodness_of_fit(model, data, best),
+        "yields": {label: _yields(templates, prediction) for label, prediction in predictions.items()},
+        "bins": _bins(templates, predictions),
+        "checks": [asdict(check) for check in templates.checks],
+        "left_out": list(templates.left_out),
+    }
+    if poi == "ttbar_norm":
+        predicted = definition.CROSS_SECTIONS["ttbar"]
+        content["cross_section_pb"] = {"predicted": predicted} | {
+            key: predicted * parameters[poi][key] for key in ("value", "uncertainty")
+        }
+    return content
+
+
+def _parameters(model: pyhf.Model, best: FitResults) -> dict[str, Any]:
+    """Best fit and kind of each parameter, and what was known of it before (an uncertainty of 0: nothing)."""
+    kinds = {"normfactor": "free", "staterror": "statistical"}
+    of_set = {
+        name: kinds.get(kind, "systematic") for name, kind in model.config.modifiers if name in model.config.par_order
+    }
+    kind_of = [
+        of_set[name] for name in model.config.par_order for _ in range(model.config.param_set(name).n_parameters)
+    ]
+    columns = (
+        best.bestfit,
+        best.uncertainty,
+        cabinetry.model_utils.asimov_parameters(model),
+        cabinetry.model_utils.prefit_uncertainties(model),
+    )
+    keys = ("value", "uncertainty", "nominal", "prefit_uncertainty")
+    return {
+        label: dict(zip(keys, map(float, numbers), strict=True)) | {"kind": kind}
+        for label, kind, *numbers in zip(best.labels, kind_of, *columns, strict=True)
+    }
+
+
+def _goodness_of_fit(model: pyhf.Model, data: list[float], best: FitResults) -> dict[str, Any]:
+    """Compare the best fit with the saturated model, whose prediction is the data.
+
+    Twice the difference of the log-likelihoods follows a chi-squared distribution, see R. D. Cousins,
+    "Generalization of chisquare goodness-of-fit test for binned data using saturated models" (2013).
+    """
+    observed = np.asarray(data[: model.config.nmaindata])
+    auxiliary = pyhf.tensorlib.astensor(data[model.config.nmaindata :])
+    constraints = model.constraint_logpdf(
+        auxiliary, pyhf.tensorlib.astensor(cabinetry.model_utils.asimov_parameters(model))
+    )
+    saturated = float(np.sum(pyhf.tensorlib.poisson_logpdf(observed, observed)) + constraints)
+    chi2 = best.best_twice_nll + 2 * saturated
+    degrees = len(observed) - cabinetry.model_utils.unconstrained_parameter_count(model)
+    return {
+        "chi2": chi2,
+        "degrees_of_freedom": degrees,
+        "p_value": float(scipy.stats.chi2.sf(chi2, degrees)) if degrees > 0 else None,
+        "twice_negative_log_likelihood": best.best_twice_nll,
+    }
+
+
+def _region_samples(
+    templates: Templates, prediction: ModelPrediction
+) -> Iterator[tuple[int, str, list[tuple[int, str]]]]:
+    """Index and name of each region, with those of its samples, in the order of the configuration."""
+    channels, samples = prediction.model.config.channels, prediction.model.config.samples
+    for region in templates.config["Regions"]:
+        name = region["Name"]
+        inside = [
+            (samples.index(sample["Name"]), sample["Name"])
+            for sample in templates.config["Samples"]
+            if (name, sample["Name"], "", None) in templates.histograms and not sample.get("Data", False)
+        ]
+        yield channels.index(name), name, inside
+
+
+def _yields(templates: Templates, prediction: ModelPrediction) -> dict[str, Any]:
+    """Events by region and sample, with their total uncertainties, and the observed ones."""
+    content = {}
+    data = next(sample["Name"] for sample in templates.config["Samples"] if sample.get("Data", False))
+    for channel, region, samples in _region_samples(templates, prediction):
+        values = np.sum(prediction.model_yields[channel], axis=1)
+        uncertainties = prediction.total_stdev_model_channels[channel]
+        content[region] = {
+            name: {"value": float(values[index]), "uncertainty": uncertainties[index]} for index, name in samples
+        } | {
+            "total": {"value": float(values.sum()), "uncertainty": uncertainties[-1]},
+            "data": {"value": float(templates.histograms[region, data, "", None].yields.sum())},
+        }
+    return content
+
+
+def _bins(templates: Templates, predictions: Mapping[str, ModelPrediction]) -> dict[str, Any]:
+    """Edges, data and predictions with their uncertainties in each bin, enough for plots."""
+    data = next(sample["Name"] for sample in templates.config["Samples"] if sample.get("Data", False))
+    content: dict[str, Any] = {}
+    for region in templates.config["Regions"]:
+        observed = templates.histograms[region["Name"], data, "", None]
+        content[region["Name"]] = {
+            "edges": observed.bins.tolist(),
+            "label": _axis_label(region),
+            "data": observed.yields.tolist(),
+        }
+    for label, prediction in predictions.items():
+        for channel, region_name, samples in _region_samples(templates, prediction):
+            yields = prediction.model_yields[channel]
+            content[region_name][label] = {
+                "samples": {name: yields[index] for index, name in samples},
+                "total": np.sum(yields, axis=0).tolist(),
+                "uncertainty": prediction.total_stdev_model_bins[channel][-1],
+            }
+    return content
+
+
+def _axis_label(region: Mapping[str, Any]) -> str:
+    """Title of the axis of what is fitted in a region."""
+    if region["Variable"] == "deltaR":
+        return definition.DELTAR_LABEL
+    known = definition.REGIONS.get(region.get("RegionPath", ""))
+    return known.label if known else str(region["Variable"])
+
+
+def _ranking(model: pyhf.Model, data: list[float], best: FitResults, strategy: Strategy) -> list[dict[str, Any]]:
+    """Rank nuisance parameters by their impact on the parameter of interest, the largest first."""
+    with _count_fits("ranking", 4 * (len(best.labels) - 1)):
+        impacts = cabinetry.fit.ranking(
+            model, data, fit_results=best, init_pars=best.bestfit.tolist(), strategy=strategy
+        )
+    keys = ("value", "uncertainty", "parameter", "prefit_up", "prefit_down", "postfit_up", "postfit_down")
+    rows = [
+        {key: value if key == "parameter" else float(value) for key, value in zip(keys, row, strict=True)}
+        for row in zip(*impacts, strict=True)
+    ]
+    return sorted(rows, key=lambda row: -max(abs(row["postfit_up"]), abs(row["postfit_down"])))
+
+
+def _scan(model: pyhf.Model, data: list[float], best: FitResults, strategy: Strategy) -> dict[str, Any]:
+    """Scan the profile likelihood of the parameter of interest."""
+    poi = model.config.poi_index
+    lower, upper = model.config.suggested_bounds()[poi]
+    reach = SCAN_RANGE * best.uncertainty[poi]
+    with _count_fits("likelihood scan", SCAN_STEPS + 1):
+        scanned = cabinetry.fit.scan(
+            model,
+            data,
+            model.config.poi_name,
+            par_range=(max(lower, best.bestfit[poi] - reach), min(upper, best.bestfit[poi] + reach)),
+            n_steps=SCAN_STEPS,
+            init_pars=best.bestfit.tolist(),
+            strategy=strategy,
+        )
+    return {
+        "parameter": scanned.name,
+        "values": scanned.parameter_values.tolist(),
+        "delta_twice_negative_log_likelihood": scanned.delta_nlls.tolist(),
+    }
+
+
+def _tables(content: Mapping[str, Any]) -> str:
+    """Write the yields of each region before and after the fit as text."""
+    lines = []
+    for region, before in content["yields"]["prefit"].items():
+        after = content["yields"]["postfit"][region]
+        lines.append(f"{region:<28}{'before the fit':>28}{'after the fit':>28}")
+        lines += [f"{name:<28}{_text(before[name]):>28}{_text(after[name]):>28}" for name in before]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _text(number: Mapping[str, float]) -> str:
+    """Write a number of events with its uncertainty, if it has one."""
+    if "uncertainty" not in number:
+        return f"{number['value']:.1f}"
+    return f"{number['value']:.1f} ± {number['uncertainty']:.1f}"

@@ -1,0 +1,290 @@
+"""Plots of a fit, from what `fit.json` says about it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.style
+import mplhep
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from ttbar import definition
+from ttbar.results import written_whole
+
+PREFIX = "fit_"
+"""Begins the name of each file."""
+
+COLOURS = {
+    "ttbar": "#bd1f01",
+    "W+jets": "#ffa90e",
+    "single top, s-channel": "#a96b59",
+    "single top, t-channel": "#3f90da",
+    "single top, tW": "#94a4a2",
+}
+"""Colours of samples, from a palette for all kinds of colour vision (M. Petroff, arXiv:2107.02270)."""
+
+OTHER_COLOURS = ("#832db6", "#92dadd", "#e76300", "#b9ac70", "#717581")
+RANKED = 20
+"""A ranking shows this many parameters."""
+
+# Otherwise files of equal content would differ by the time they were written.
+METADATA: Mapping[str, Mapping[str, None]] = {
+    "png": {"Software": None},
+    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+}
+
+
+def draw(fit: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Draw all plots of a fit, each as PNG and PDF.
+
+    Parameters
+    ----------
+    fit : mapping
+        Content of `fit.json`.
+    folder : pathlib.Path
+        Where to put them; made if needed.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {
+        f"{region.replace(' ', '-')}_{stage}": _data_and_model(fit, region, stage)
+        for region in fit["bins"]
+        for stage in ("prefit", "postfit")
+    }
+    figures |= {"pulls": _pulls(fit), "correlation": _correlation(fit)}
+    if "ranking" in fit:
+        figures["ranking"] = _ranking(fit)
+    if "scan" in fit:
+        figures["scan"] = _scan(fit)
+    return [path for name, figure in figures.items() for path in _save(figure, folder, PREFIX + name)]
+
+
+def _save(figure: Figure, folder: Path, name: str) -> Iterator[Path]:
+    for kind, metadata in METADATA.items():
+        path = folder / f"{name}.{kind}"
+        with written_whole(path) as beside, _style():
+            figure.savefig(beside, format=kind, metadata=metadata, dpi=100)
+        figure.set_layout_engine("none")  # it is found once
+        yield path
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with mpl.style.context([mplhep.style.CMS, {"font.size": 20, "axes.linewidth": 1.5, "pdf.compression": 9}]):
+        yield
+
+
+def _annotate(axes: Axes) -> None:
+    """Say what was collided, above the axes."""
+    text = rf"{definition.LUMINOSITY / 1000:.1f} fb$^{{-1}}$ (13 TeV)"
+    axes.text(1, 1.01, text, transform=axes.transAxes, ha="right", va="bottom", fontsize="small")
+
+
+@_style()
+def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
+    """Stacked samples and data, and the ratio of data to their sum."""
+    content = fit["bins"][region]
+    model = content[stage]
+    edges, data = np.asarray(content["edges"]), np.asarray(content["data"])
+    total, uncertainty = np.asarray(model["total"]), np.asarray(model["uncertainty"])
+    # Small contributions at the bottom, the one that is measured on top.
+    samples = sorted(model["samples"].items(), key=lambda item: sum(item[1]))
+    others = iter(OTHER_COLOURS * len(samples))
+
+    figure = Figure(figsize=(10, 10), layout=ConstrainedLayoutEngine(h_pad=0.03, hspace=0))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    mplhep.histplot(
+        [yields for _, yields in samples],
+        edges,
+        stack=True,
+        histtype="fill",
+        label=[_pretty(name) for name, _ in samples],
+        color=[COLOURS.get(name) or next(others) for name, _ in samples],
+        ax=upper,
+    )
+    band = {
+        "baseline": total - uncertainty,
+        "hatch": "////",
+        "facecolor": "none",
+        "edgecolor": "0.3",
+        "linewidth": 0,
+    }
+    upper.stairs(total + uncertainty, edges, label="uncertainty", **band)
+    errors = np.sqrt(data)
+    points = {"histtype": "errorbar", "color": "black", "markersize": 8, "xerr": False}
+    mplhep.histplot(data, edges, yerr=errors, label="pseudodata" if fit["pseudodata"] else "data", ax=upper, **points)
+    upper.set_ylim(0, 1.45 * max(np.max(total + uncertainty), np.max(data + errors)))
+    upper.set_ylabel(f"Events / {_width(edges, content['label'])}")
+    upper.set_xlabel("")
+    handles, labels = upper.get_legend_handles_labels()
+    upper.legend(handles[::-1], labels[::-1], ncols=2, loc="upper right")
+    upper.text(
+        0.04,
+        0.95,
+        f"{region}\n{'before' if stage == 'prefit' else 'after'} the fit",
+        transform=upper.transAxes,
+        va="top",
+    )
+    _annotate(upper)
+
+    relative = uncertainty / total
+    lower.stairs(1 + relative, edges, **(band | {"baseline": 1 - relative}))
+    lower.axhline(1, color="0.3", linestyle="--", linewidth=1)
+    mplhep.histplot(data / total, edges, yerr=errors / total, ax=lower, **points)
+    reach = max(0.1, 1.2 * np.max(np.concatenate([np.abs(data / total - 1) + errors / total, relative])))
+    lower.set_ylim(1 - min(reach, 1), 1 + min(reach, 1))
+    lower.set_xlim(edges[0], edges[-1])
+    lower.set_ylabel("data / model", loc="center")
+    lower.set_xlabel(content["label"])
+    figure.align_ylabels()
+    return figure
+
+
+def _pretty(name: str) -> str:
+    """Write a sample as people do."""
+    return name.replace("ttbar", r"$t\bar{t}$")
+
+
+def _width(edges: np.ndarray, label: str) -> str:
+    """Say how wide a bin is, for the vertical axis."""
+    widths = np.diff(edges)
+    if not np.allclose(widths, widths[0]):
+        return "bin"
+    return f"{widths[0]:.3g} GeV" if "GeV" in label else f"{widths[0]:.3g}"
+
+
+def _of_kind(fit: Mapping[str, Any], *kinds: str) -> list[str]:
+    """Names of parameters of some kinds, in the order of the fit."""
+    return [name for name, parameter in fit["parameters"].items() if parameter["kind"] in kinds]
+
+
+@_style()
+def _pulls(fit: Mapping[str, Any]) -> Figure:
+    """Best fit and uncertainty of each systematic uncertainty, in units of what was known before."""
+    names = _of_kind(fit, "systematic")
+    figure = Figure(figsize=(10, 2.5 + 0.5 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    _draw_pulls(axes, [fit["parameters"][name] for name in names])
+    _rows(axes, names)
+    _annotate(axes)
+    return figure
+
+
+def _draw_pulls(axes: Axes, parameters: list[Mapping[str, Any]]) -> None:
+    """Draw how far parameters were pulled and how much they were constrained, one a row."""
+    for band, colour in ((2, "#fff0b3"), (1, "#c8e6c0")):
+        axes.axvspan(-band, band, color=colour)
+    axes.axvline(0, color="0.3", linestyle="--", linewidth=1)
+    scale = np.asarray([parameter["prefit_uncertainty"] for parameter in parameters])
+    pulls = np.asarray([parameter["value"] - parameter["nominal"] for parameter in parameters]) / scale
+    errors = np.asarray([parameter["uncertainty"] for parameter in parameters]) / scale
+    axes.errorbar(pulls, range(len(parameters)), xerr=errors, fmt="o", color="black", markersize=8)
+    reach = np.max(np.abs(pulls) + errors, initial=2.3) + 0.2
+    axes.set_xlim(-reach, reach)
+    axes.set_xlabel(r"$(\hat{\theta} - \theta_0)\; / \;\Delta\theta$")
+
+
+def _rows(axes: Axes, names: list[str]) -> None:
+    """One row for each name, from the top."""
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(axis="y", which="both", length=0)
+
+
+@_style()
+def _correlation(fit: Mapping[str, Any]) -> Figure:
+    """Correlations of all parameters but the statistical ones, of which there is one a bin."""
+    names = _of_kind(fit, "free", "systematic")
+    at = [fit["correlation"]["labels"].index(name) for name in names]
+    matrix = np.asarray(fit["correlation"]["matrix"])[np.ix_(at, at)]
+    size = 5 + 0.8 * len(names)
+    figure = Figure(figsize=(size + 1, size), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r")
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(which="both", length=0)
+    for (row, column), value in np.ndenumerate(matrix):
+        colour = "white" if abs(value) > 0.6 else "black"
+        # Adding zero turns -0.00 into 0.00.
+        text = f"{round(value, 2) + 0:.2f}"
+        number = axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="x-small")
+        number.set_in_layout(False)
+    figure.colorbar(image, ax=axes, label="correlation", shrink=0.8)
+    return figure
+
+
+@_style()
+def _ranking(fit: Mapping[str, Any]) -> Figure:
+    """Impact of the nuisance parameters that matter most, with their pulls."""
+    rows = fit["ranking"][:RANKED]
+    poi = fit["parameter_of_interest"]
+    figure = Figure(figsize=(12, 4 + 0.5 * len(rows)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
+    positions = range(len(rows))
+    for sign, colour in (("up", "#3f90da"), ("down", "#ffa90e")):
+        symbol = "+" if sign == "up" else "-"
+        left.barh(
+            positions,
+            [row[f"prefit_{sign}"] for row in rows],
+            fill=False,
+            edgecolor=colour,
+            linewidth=1.5,
+            label=rf"$\theta = \hat{{\theta}} {symbol} \Delta\theta$ (before the fit)",
+        )
+        left.barh(
+            positions,
+            [row[f"postfit_{sign}"] for row in rows],
+            color=colour,
+            label=rf"$\theta = \hat{{\theta}} {symbol} \Delta\hat{{\theta}}$ (after the fit)",
+        )
+    left.axvline(0, color="0.3", linewidth=1)
+    reach = 1.1 * max(
+        abs(row[f"{stage}_{sign}"]) for row in rows for stage in ("prefit", "postfit") for sign in ("up", "down")
+    )
+    left.set_xlim(-reach, reach)
+    left.set_xlabel(f"change of {poi}")
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="x-small", ncols=2)
+    _draw_pulls(right, [fit["parameters"][row["parameter"]] for row in rows])
+    for axes in (left, right):
+        _rows(axes, [row["parameter"] for row in rows])
+    right.tick_params(labelleft=False)
+    return figure
+
+
+@_style()
+def _scan(fit: Mapping[str, Any]) -> Figure:
+    """Profile likelihood of the parameter of interest, beside the parabola of its uncertainty."""
+    scan = fit["scan"]
+    best = fit["parameters"][scan["parameter"]]
+    values = np.asarray(scan["values"])
+    figure = Figure(figsize=(10, 9), layout="constrained")
+    axes = figure.subplots()
+    fine = np.linspace(values[0], values[-1], 200)
+    axes.plot(
+        fine,
+        ((fine - best["value"]) / best["uncertainty"]) ** 2,
+        "--",
+        color="#ffa90e",
+        label="parabola of the uncertainty",
+    )
+    axes.plot(values, scan["delta_twice_negative_log_likelihood"], "o-", color="#3f90da", label="profile likelihood")
+    for level, text in ((1, "68 %"), (4, "95 %")):
+        axes.axhline(level, color="0.5", linestyle=":", linewidth=1.5)
+        axes.text(best["value"], level, text, ha="center", va="bottom", color="0.3", fontsize="small")
+    axes.set_xlim(values[0], values[-1])
+    axes.set_ylim(0, 1.3 * max(scan["delta_twice_negative_log_likelihood"]))
+    axes.set_xlabel(scan["parameter"])
+    axes.set_ylabel(r"$-2\;\Delta\;\ln L$")
+    axes.legend(loc="upper center")
+    _annotate(axes)
+    return figure

@@ -1,0 +1,276 @@
+"""Comparison of two sets of histograms, bin by bin."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from ttbar.errors import InputError
+from ttbar.histograms import read
+
+Values = NDArray[np.float64]
+
+RELATIVE = 1e-9
+"""Contents agree that differ by less, relative to the larger one or to the statistical uncertainty.
+
+The uncertainty matters where weights of both signs cancel: their sum can be far smaller than its rounding.
+"""
+
+MIGRANTS = 1e-5
+"""Share of a histogram's events that may lie on the other side of a bin edge; one always may."""
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """What is compared of a histogram; with flow bins."""
+
+    edges: tuple[Values, ...]
+    values: Values
+    variances: Values | None
+    """None if the file does not say."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is not the same about a histogram."""
+
+    name: str
+    what: str
+    """In words."""
+    bins: int = 0
+    """Number of bins that differ."""
+    largest: float = 0.0
+    """Largest relative difference of a bin, infinite if the histograms cannot be compared."""
+    migrated: int = 0
+    """Number of events that moved to a neighbouring bin, if that explains all of the difference."""
+
+    @property
+    def real(self) -> bool:
+        """Whether there is more to it than rounding at the edges of bins."""
+        return not self.migrated
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Outcome of a comparison."""
+
+    a: Path
+    b: Path
+    compared: int
+    """Number of histograms that both have."""
+    differences: tuple[Difference, ...]
+    """The worst first."""
+
+    @property
+    def equal(self) -> bool:
+        """Whether the two agree."""
+        return not any(difference.real for difference in self.differences)
+
+    def __rich__(self) -> Group:
+        """Table of the differences, and a sentence."""
+        table = Table(title=f"{escape(str(self.a))} (A) and {escape(str(self.b))} (B)")
+        table.add_column("histogram", overflow="fold")
+        table.add_column("difference", overflow="fold")
+        table.add_column("bins", justify="right")
+        table.add_column("largest, relative", justify="right")
+        for difference in self.differences:
+            table.add_row(
+                escape(difference.name),
+                escape(difference.what),
+                f"{difference.bins:,}" if difference.bins else "",
+                f"{difference.largest:.2g}" if difference.bins else "",
+            )
+        real = sum(difference.real for difference in self.differences)
+        moved = len(self.differences) - real
+        verdict = f"{self.compared} histograms compared: {real or 'none'} {'differs' if real == 1 else 'differ'}" + (
+            f", in {moved} an event or a few are on the other side of a bin edge" if moved else ""
+        )
+        return Group(*([table] if self.differences else []), verdict)
+
+
+def validate(a: Path, b: Path, relative: float = RELATIVE) -> Comparison:
+    """Compare two sets of histograms, values and, if both have them, sums of squared weights.
+
+    Parameters
+    ----------
+    a, b : pathlib.Path
+        ROOT files. One may instead be a JSON reference `{name: {"edges": [...], "contents": [...]}}`, its
+        contents with under- and overflow. A set that has one-dimensional histograms only is compared with
+        the projections of the other.
+    relative : float
+        Relative tolerance, see `RELATIVE`.
+
+    Returns
+    -------
+    Comparison
+        What differs. Events that moved to a neighbouring bin are told from other differences: the bins
+        around agree in sum, and not more than `MIGRANTS` moved.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read or has no histograms, or both are JSON.
+    """
+    if all(path.suffix == ".json" for path in (a, b)):
+        raise InputError(f"{a} and {b} are both JSON: one of them has to be a ROOT file")
+    first, second = _aligned(_load(a), _load(b))
+    common = [name for name in first if name in second]
+    if not common:
+        raise InputError(f"{a} and {b} have no histogram in common: compare their names")
+    differences = [
+        *(Difference(name, "missing in B", largest=np.inf) for name in first if name not in second),
+        *(Difference(name, "missing in A", largest=np.inf) for name in second if name not in first),
+        *(
+            difference
+            for name in common
+            if (difference := _difference(name, first[name], second[name], relative)) is not None
+        ),
+    ]
+    differences.sort(key=lambda each: (not each.real, -each.largest, each.name))
+    return Comparison(a, b, len(common), tuple(differences))
+
+
+def _load(path: Path) -> dict[str, Histogram]:
+    """Read a file of either kind."""
+    if path.suffix == ".json":
+        histograms = _load_reference(path)
+    else:
+        histograms = {
+            name: Histogram(
+                tuple(np.asarray(axis.edges) for axis in histogram.axes),
+                np.asarray(histogram.values(flow=True), dtype=np.float64),
+                _variances(histogram),
+            )
+            for name, histogram in read(path).items()
+        }
+    if not histograms:
+        raise InputError(f"{path}: there are no histograms in it")
+    return histograms
+
+
+def _variances(histogram: hist.Hist[Any]) -> Values | None:
+    """Give the sums of squared weights, if they are known."""
+    variances = histogram.variances(flow=True)
+    return None if variances is None else np.asarray(variances, dtype=np.float64)
+
+
+def _load_reference(path: Path) -> dict[str, Histogram]:
+    """Read a JSON reference."""
+    try:
+        return {
+            # ROOT's way to number versions of an object.
+            name.partition(";")[0]: Histogram(
+                (np.array(content["edges"], dtype=np.float64),),
+                np.array(content["contents"], dtype=np.float64),
+                None,
+            )
+            for name, content in json.loads(path.read_text()).items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f'{path}: not of the form {{name: {{"edges": [...], "contents": [...]}}}} ({error!r})'
+        ) from None
+
+
+def _aligned(a: dict[str, Histogram], b: dict[str, Histogram]) -> tuple[dict[str, Histogram], dict[str, Histogram]]:
+    """Give the same names to the same things, where only one of the sets has two-dimensional histograms."""
+    flat_a, flat_b = (all(each.values.ndim == 1 for each in histograms.values()) for histograms in (a, b))
+    if flat_a == flat_b:
+        return a, b
+    if flat_b:
+        flat, other = _aligned(b, a)
+        return other, flat
+    a = {name if "/" in name else f"observable/{name}": histogram for name, histogram in a.items()}
+    folders = {name.partition("/")[0] for name in a}
+    return a, {name: each for name, each in b.items() if "/" in name and name.partition("/")[0] in folders}
+
+
+def _difference(name: str, a: Histogram, b: Histogram, relative: float) -> Difference | None:
+    """Compare two histograms."""
+    if len(a.edges) != len(b.edges) or any(
+        len(one) != len(other) or not np.allclose(one, other) for one, other in zip(a.edges, b.edges, strict=True)
+    ):
+        return Difference(name, "other bins", largest=np.inf)
+    if a.values.shape != b.values.shape:
+        return Difference(name, "other flow bins", largest=np.inf)
+    known = [each for each in (a.variances, b.variances) if each is not None]
+    variances = np.max(known, axis=0) if known else np.zeros_like(a.values)
+    compared = [_compared(a.values, b.values, np.sqrt(variances), relative)]
+    if a.variances is not None and b.variances is not None:
+        compared.append(_compared(a.variances, b.variances, variances, relative))
+    differs = np.any([each.differs for each in compared], axis=0)
+    if not differs.any():
+        return None
+
+    bins = int(differs.sum())
+    largest = max(each.largest for each in compared)
+    migrants = [_migrants(cluster, compared, a.values, variances) for cluster in _clusters(differs)]
+    events = a.values.sum() ** 2 / variances.sum() if variances.any() else 0.0
+    if all(migrants) and sum(migrants) <= max(1, MIGRANTS * events):
+        what = f"{sum(migrants)} event{'s' if sum(migrants) > 1 else ''} in a neighbouring bin"
+        return Difference(name, what, bins, largest, migrated=sum(migrants))
+    what = f"contents, in sum {a.values.sum():.8g} and {b.values.sum():.8g}"
+    return Difference(name, what if compared[0].differs.any() else "sums of squared weights", bins, largest)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Two arrays, compared."""
+
+    shift: Values
+    tolerance: Values
+    differs: NDArray[np.bool_]
+    largest: float
+
+
+def _compared(a: Values, b: Values, least: Values, relative: float) -> _Compared:
+    """Compare two arrays, with a tolerance relative to the largest of three."""
+    size = np.maximum(np.abs(a), np.abs(b))
+    shift, tolerance = b - a, relative * np.maximum(size, least)
+    differs = ~(np.abs(shift) <= tolerance)  # true as well for what is not a number
+    ratios = np.abs(shift[differs]) / size[differs]
+    return _Compared(shift, tolerance, differs, float(np.nan_to_num(ratios, nan=np.inf).max(initial=0)))
+
+
+def _clusters(differs: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], ...]]:
+    """Find the bins that differ, those together that touch each other."""
+    left = {tuple(map(int, index)) for index in np.argwhere(differs)}
+    while left:
+        cluster = [left.pop()]
+        for index in cluster:
+            for axis, step in product(range(len(index)), (-1, 1)):
+                neighbour = (*index[:axis], index[axis] + step, *index[axis + 1 :])
+                if neighbour in left:
+                    left.remove(neighbour)
+                    cluster.append(neighbour)
+        yield tuple(np.array(cluster).T)
+
+
+def _migrants(
+    cluster: tuple[NDArray[np.intp], ...],
+    compared: Sequence[_Compared],
+    values: Values,
+    variances: Values,
+) -> int:
+    """Count the events that moved between the bins of a cluster; 0 if that does not explain it."""
+    if not all(abs(each.shift[cluster].sum()) <= each.tolerance[cluster].sum() for each in compared):
+        return 0
+    moved = np.abs(compared[0].shift[cluster])
+    if len(compared) == 2:
+        # An event of weight w takes w from the content of its bin and w squared from the sum of squares.
+        squares = np.abs(compared[1].shift[cluster])
+        events = np.divide(moved**2, squares, out=np.zeros_like(moved), where=squares > 0).sum()
+    else:
+        total = np.abs(values[cluster]).sum()
+        weight = variances[cluster].sum() / total if total else 0.0
+        events = moved.sum() / weight if weight else 0.0
+    return round(float(events) / 2)

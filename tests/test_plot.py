@@ -1,0 +1,196 @@
+"""The plots: which are made from what, and that they are the same each time."""
+
+import hashlib
+import os
+import subprocess
+import sys
+
+import hist
+import matplotlib.style
+import numpy as np
+import pytest
+import synthetic
+from PIL import Image
+
+from ttbar import definition, plot
+from ttbar.errors import InputError
+from ttbar.histograms import write
+
+
+def draw(name, histograms):
+    """Draw the plot of a name."""
+    with matplotlib.style.context(plot.STYLE):
+        return next(each for each in plot.PLOTS if each.name == name).draw(histograms)
+
+
+@pytest.fixture(scope="module")
+def histograms():
+    return synthetic.histograms(data=True)
+
+
+@pytest.fixture
+def file(tmp_path):
+    def make(histograms):
+        path = tmp_path / "histograms.root"
+        write(path, histograms)
+        return path
+
+    return make
+
+
+def test_all_are_written_with_their_texts(file, histograms, tmp_path):
+    plot.plot(file(histograms), tmp_path)
+    expected = {f"{each.name}.{extension}" for each in plot.PLOTS for extension in ("png", "pdf")}
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == expected
+    for each in plot.PLOTS:
+        image = Image.open(tmp_path / "plots" / f"{each.name}.png")
+        assert image.info["Title"] == each.title
+        assert image.info["Description"] == each.description
+        assert min(image.size) >= 1000
+
+
+def test_there_are_the_plots_that_were_promised():
+    names = {each.name for each in plot.PLOTS}
+    for region in definition.REGIONS:
+        assert {f"{region}_{axis}" for axis in ("observable", "deltaR")} <= names
+        assert {f"{region}_{topic}" for topic in ("ttbar_btag", "ttbar_jet_energy", "wjets_scale")} <= names
+        assert f"{region}_ttbar_2d" in names
+    assert len(names) == len(plot.PLOTS)
+
+
+def test_bytes_do_not_depend_on_the_process(file, histograms, tmp_path):
+    path = file(histograms)
+    script = (
+        "import sys; from pathlib import Path; from ttbar import plot; plot.PLOTS = plot.PLOTS[::8]; "
+        "plot.plot(Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    digests = []
+    for seed in ("1", "2"):
+        output = tmp_path / seed
+        environment = os.environ | {"PYTHONHASHSEED": seed, "TZ": f"UTC-{seed}"}
+        subprocess.run([sys.executable, "-c", script, path, output], env=environment, check=True)
+        digests.append({each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in output.glob("plots/*")})
+    assert len(digests[0]) == 4
+    assert digests[0] == digests[1]
+
+
+def stairs(panel, label):
+    """Contents of the step curve or band with a label."""
+    return next(patch for patch in panel.patches if patch.get_label() == label).get_data()
+
+
+def test_h_t_is_drawn_from_110_gev_in_pairs_of_bins(histograms):
+    upper, lower = draw("4j1b_observable", histograms).axes
+    edges = stairs(upper, plot.TOTAL["label"]).edges
+    assert edges == pytest.approx(np.linspace(110, 550, 12))
+    assert lower.get_xlim() == (110, 550)
+    assert len(stairs(draw("4j2b_observable", histograms).axes[0], plot.TOTAL["label"]).edges) == 26
+
+
+def test_bands_are_the_uncertainties(histograms):
+    """In a bin of the second region, where nothing is merged, from first principles."""
+    upper, lower = draw("4j2b_observable", histograms).axes
+    bin_ = 8
+
+    def content(process, variation=""):
+        name = f"4j2b_{process}" + (f"_{variation}" if variation else "")
+        return histograms[name].project("observable")[bin_] if name in histograms else None
+
+    total = sum(content(process).value for process in plot.PROCESSES)
+    statistical = np.sqrt(sum(content(process).variance for process in plot.PROCESSES))
+
+    def shift(variation):
+        return sum(
+            content(process, variation).value - content(process).value
+            for process in plot.PROCESSES
+            if content(process, variation) is not None
+        )
+
+    one_sided = [shift(variation) for variation in ("pt_scale_up", "pt_res_up", "ME_var", "PS_var")]
+    pairs = [(f"btag_var_{jet}_up", f"btag_var_{jet}_down") for jet in range(4)]
+    pairs += [("scale_var_up", "scale_var_down"), ("scaleup", "scaledown")]
+    above = np.sqrt(statistical**2 + sum(s**2 for s in one_sided) + sum(max(shift(up), 0) ** 2 for up, _ in pairs))
+    below = np.sqrt(statistical**2 + sum(s**2 for s in one_sided) + sum(min(shift(down), 0) ** 2 for _, down in pairs))
+    for panel, scale in ((upper, 1), (lower, 1 / total)):
+        band = stairs(panel, plot.STATISTICAL["label"])
+        assert band.values[bin_] == pytest.approx(scale * (total + statistical))
+        assert band.baseline[bin_] == pytest.approx(scale * (total - statistical))
+        band = stairs(panel, plot.TOTAL["label"])
+        assert band.values[bin_] == pytest.approx(scale * (total + above))
+        assert band.baseline[bin_] == pytest.approx(scale * (total - below))
+
+
+def test_variations_are_drawn_over_nominal(histograms):
+    upper, lower = draw("4j1b_wjets_scale", histograms).axes
+    assert stairs(lower, "W + jets scale up").values == pytest.approx(1.025, nan_ok=True)
+    assert stairs(lower, "W + jets scale down").values == pytest.approx(0.975, nan_ok=True)
+    labels = [text.get_text() for text in upper.get_legend().get_texts()]
+    assert len(labels) == 4
+
+
+def test_collision_data_are_drawn_and_named_if_there_are_any(histograms):
+    with_data = draw("4j2b_deltaR", histograms).axes[0]
+    assert with_data.get_title(loc="left") == "CMS Open Data 2015"
+    assert with_data.containers
+    simulated = {name: each for name, each in histograms.items() if not name.endswith("_data")}
+    without = draw("4j2b_deltaR", simulated).axes[0]
+    assert without.get_title(loc="left") == "Simulation"
+
+
+@pytest.mark.parametrize("name", [each.name for each in plot.PLOTS if not each.name.endswith("2d")])
+def test_nothing_is_hidden_behind_the_legend_or_cut_off(histograms, name):
+    figure = draw(name, histograms)
+    figure.draw_without_rendering()
+    upper = figure.axes[0]
+    legend = upper.get_legend().get_window_extent()
+    assert upper.transData.transform((0, upper.dataLim.ymax))[1] <= legend.y0
+    assert legend.x1 <= upper.bbox.x1
+    inside = figure.bbox.padded(1)
+    for axes in figure.axes:
+        box = axes.get_tightbbox()
+        assert inside.x0 <= box.x0
+        assert box.x1 <= inside.x1
+        assert inside.y0 <= box.y0
+        assert box.y1 <= inside.y1
+
+
+def test_what_is_missing_is_left_out(file, histograms, tmp_path, capsys):
+    kept = {name: each for name, each in histograms.items() if name == "4j1b_ttbar"}
+    path = file(kept)
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "4j2b_observable.png").touch()  # of a run before
+    plot.plot(path, tmp_path)
+    names = {each.stem for each in (tmp_path / "plots").glob("*.png")}
+    assert names == {"4j1b_observable", "4j1b_deltaR", "4j1b_ttbar_2d"}
+    assert "4j2b_observable" in capsys.readouterr().err
+
+
+class TestBadInput:
+    def test_damaged(self, file, histograms, tmp_path):
+        path = file(histograms)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(InputError, match=r"histograms\.root: not a readable ROOT file"):
+            plot.plot(path, tmp_path)
+
+    def test_absent(self, tmp_path):
+        with pytest.raises(InputError, match=r"histograms\.root: there is no such file"):
+            plot.plot(tmp_path / "histograms.root", tmp_path)
+
+    @pytest.mark.parametrize(
+        ("edit", "message"),
+        [
+            (lambda all_: all_.pop("4j1b_ttbar"), "there is 4j1b_ttbar_btag_var_0_up, but not its nominal"),
+            (lambda all_: [each.reset() for each in all_.values()], "all nominal histograms are empty"),
+            (lambda all_: all_.clear(), "no nominal histogram"),
+            (lambda all_: all_["4j1b_ttbar"].view().value.fill(np.nan), "4j1b_ttbar has a bin that is not"),
+            (
+                lambda all_: all_.update({"4j1b_ttbar": all_["4j1b_ttbar"][hist.rebin(5), :]}),
+                "4j1b_ttbar does not have the bins",
+            ),
+        ],
+    )
+    def test_useless(self, file, histograms, tmp_path, edit, message):
+        some = {name: each.copy() for name, each in histograms.items() if name.startswith("4j1b_ttbar")}
+        edit(some)
+        with pytest.raises(InputError, match=rf"histograms\.root: .*{message}"):
+            plot.plot(file(some), tmp_path)

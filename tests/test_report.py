@@ -1,0 +1,293 @@
+"""The page: what it says, that nothing gets in or out of it, and that a browser shows it well."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+import synthetic
+from matplotlib.figure import Figure
+
+from ttbar import definition
+from ttbar.errors import InputError
+from ttbar.plot import FOLDER, PLOTS, save
+from ttbar.report import report
+
+HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}&amp;"""
+
+
+class Page(HTMLParser):
+    """The elements and the visible text of a page."""
+
+    def __init__(self, markup):
+        super().__init__()
+        self.elements = []
+        self.text = ""
+        self.feed(markup)
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag == "br":
+            self.text += " "
+
+    def handle_data(self, data):
+        self.text += data
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.text += " "
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def output(tmp_path):
+    """A results folder with some pictures, one of a plot and one of a fit."""
+    synthetic.results(tmp_path)
+    (tmp_path / FOLDER).mkdir()
+    figure = Figure(figsize=(4, 4))
+    figure.add_subplot().plot([1, 2])
+    save(figure, tmp_path / FOLDER, "fit_pulls", "Pulls", "Pulls of all parameters")
+    save(figure, tmp_path / FOLDER, PLOTS[0].name, PLOTS[0].title, PLOTS[0].description)
+    return tmp_path
+
+
+def change(path, edit):
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def written(output):
+    report(output)
+    return Page((output / "report.html").read_text())
+
+
+def test_it_says_the_result(output):
+    text = written(output).text
+    assert "is 0.912 ± 0.046 times its prediction, that is 666 ± 33 pb where 729.84 pb are predicted" in text
+    assert "p-value of 0.438 (χ² = 21.3, 21 degrees of freedom)" in text
+    assert "PS variation (+0.10)" in text
+    assert "empty bins" in text
+    assert "Left out of the fit, for want of histograms: ttbar scale variations." in text
+
+
+def test_it_shows_cutflow_inputs_cost_and_provenance(output):
+    text = written(output).text
+    for universe in ("nominal", *definition.JET_ENERGY_UNIVERSES):
+        assert f"{universe} 20,000 2,465 10,000 1,233" in text
+    assert "The check before the run found nothing wrong with the 6 files." in text
+    assert "/data/wjets__nominal.root" in text
+    assert "Event loop, wall-clock time 12.35 s" in text
+    assert "ROOT 6.40.00" in text
+    assert "0123456789abcdef" in text
+
+
+@pytest.mark.parametrize(
+    ("pseudodata", "expected"),
+    [
+        (
+            "(ttbar_ME_var + ttbar_PS_var) / 2 + wjets",
+            "no single top, which the model that is fitted does contain",
+        ),
+        ("the sum of the nominal samples (Asimov)", "the best fit is 1 by construction"),
+        (None, "to collision data."),
+    ],
+)
+def test_it_explains_what_was_fitted(output, pseudodata, expected):
+    change(output / "fit.json", lambda fit: fit.update(pseudodata=pseudodata))
+    text = written(output).text
+    assert expected in text
+    assert ("Nothing was measured" in text) == (pseudodata is not None)
+
+
+def test_only_the_demo_is_called_a_toy(output):
+    assert "This is a toy." in written(output).text
+    change(output / "run.json", lambda run: run["options"].update(dataset="agc2015"))
+    assert "This is a toy." not in written(output).text
+
+
+def test_files_with_remarks_are_shown(output):
+    change(output / "run.json", lambda run: run["files"][1].update(status="skipped", reason="it is empty"))
+    text = written(output).text
+    assert "remarks on 1 of 6 files" in text
+    assert text.count("it is empty") == 2  # among those with remarks and among all
+
+
+def test_pictures_come_with_their_texts(output):
+    images = written(output).all("img")
+    assert [image["alt"] for image in images] == [PLOTS[0].description, "Pulls of all parameters"]
+    assert all(image["src"].startswith("data:image/png;base64,") for image in images)
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        ("fit.json", "the cross-section was not fitted in this run"),
+        ("cutflow.json", "no cutflow"),
+        ("metrics.json", "no metrics"),
+        (FOLDER, "No plots were made"),
+    ],
+)
+def test_it_says_what_is_missing(output, missing, expected):
+    path = output / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert expected in written(output).text
+
+
+def test_a_minimal_run_is_enough(tmp_path):
+    (tmp_path / "run.json").write_text('{"status": "complete"}')
+    (tmp_path / "fit.json").write_text('{"parameters": {"mu": {"value": 1.0, "uncertainty": 0}}}')
+    assert "The fit has no parameter ttbar_norm" in written(tmp_path).text
+
+
+def test_without_a_run_there_is_no_page(tmp_path):
+    with pytest.raises(InputError, match=r"no run\.json"):
+        report(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "\x00"])
+def test_damaged_results_are_named(output, content):
+    (output / "fit.json").write_text(content)
+    with pytest.raises(InputError, match=r"fit\.json"):
+        report(output)
+
+
+def test_damaged_pictures_are_named(output):
+    path = output / FOLDER / "fit_pulls.png"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"fit_pulls\.png"):
+        report(output)
+
+
+def poison(value):
+    """Add something hostile to every text, keys included, except for the names that the page looks for."""
+    if isinstance(value, str):
+        return value + HOSTILE
+    if isinstance(value, list):
+        return [poison(each) for each in value]
+    if isinstance(value, dict):
+        return {key + HOSTILE if "__" in key else key: poison(each) for key, each in value.items()}
+    return value
+
+
+def test_texts_from_the_data_stay_texts(output):
+    clean = written(output)
+    for name in ("run", "cutflow", "metrics", "fit"):
+        change(output / f"{name}.json", lambda content: content.update(poison(json.loads(json.dumps(content)))))
+    figure = Figure(figsize=(1, 1))
+    save(figure, output / FOLDER, "fit_pulls", HOSTILE, HOSTILE)
+    hostile = written(output)
+    tags = {tag for tag, _ in clean.elements}
+    assert {tag for tag, _ in hostile.elements} <= tags
+    assert not any(name.startswith("on") for _, attributes in hostile.elements for name in attributes)
+    assert len(hostile.all("img")) == len(clean.all("img"))
+    assert hostile.all("img")[-1]["alt"] == HOSTILE
+    assert f"ttbar__nominal{HOSTILE}" in hostile.text.replace("&amp;amp;", "&amp;")
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_colours_contrast_enough(output):
+    report(output)
+    schemes = re.findall(r":root \{(.*?)\}", (output / "report.html").read_text())
+    assert len(schemes) == 3  # light, dark, paper
+    for scheme in schemes:
+        colours = dict(re.findall(r"--(\w+): (#\w+);", scheme))
+        colours = {
+            name: luminance(f"#{''.join(2 * digit for digit in value[1:])}" if len(value) == 4 else value)
+            for name, value in colours.items()
+        }
+        for front in ("text", "faint", "link"):
+            for back in ("page", "panel", "note"):
+                dark, light = sorted((colours[front], colours[back]))
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, (front, back, scheme)
+
+
+class TestBrowser:
+    """The page in Chromium."""
+
+    @pytest.fixture
+    def browser(self, tmp_path):
+        webdriver = pytest.importorskip("selenium.webdriver")
+        chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+        if not (chromium and driver):
+            pytest.skip("no chromium and chromedriver here: apt-get install chromium chromium-driver")
+        options = webdriver.ChromeOptions()
+        options.binary_location = chromium
+        for argument in (
+            "headless",
+            "no-sandbox",
+            "disable-gpu",
+            "disable-quic",
+            "no-first-run",
+            "disable-background-networking",
+            "disable-component-update",
+            "disable-sync",
+            f"user-data-dir={tmp_path / 'browser'}",
+        ):
+            options.add_argument(f"--{argument}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        browser = webdriver.Chrome(options, webdriver.ChromeService(driver))
+        yield browser
+        browser.quit()
+
+    def test_it_works(self, output, browser):
+        report(output)
+        page = output / "report.html"
+        # A phone.
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True},
+        )
+        browser.get(page.as_uri())
+
+        assert browser.get_log("browser") == []
+        events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        requests = [
+            event["params"]["request"]["url"]
+            for event in events
+            if event["method"] == "Network.requestWillBeSent"
+            and event["params"]["documentURL"] == page.as_uri()  # the browser has pages of its own
+        ]
+        assert page.as_uri() in requests
+        assert [url for url in requests if url != page.as_uri() and not url.startswith("data:")] == []
+
+        widths = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
+        assert len(widths) == 2
+        assert min(widths) > 0
+        shown = browser.execute_script(
+            "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        assert shown[0] <= shown[1] == 390
+
+        fit = json.loads((output / "fit.json").read_text())
+        strength, goodness = fit["parameters"]["ttbar_norm"], fit["goodness_of_fit"]
+
+        def figures(selector):
+            script = "return [...document.querySelectorAll(arguments[0])].map(element => element.value)"
+            return [float(value) for value in browser.execute_script(script, f"{selector} data")]
+
+        assert figures("#strength") == [strength["value"], strength["uncertainty"]]
+        assert figures("#cross-section") == [
+            definition.CROSS_SECTIONS["ttbar"] * strength[key] for key in ("value", "uncertainty")
+        ]
+        assert figures("#p-value") == [goodness["p_value"]]
+        yields = [
+            entry[key]
+            for region in fit["yields"]["prefit"]
+            for sample, before in fit["yields"]["prefit"][region].items()
+            for entry in (before, fit["yields"]["postfit"][region][sample])
+            for key in ("value", "uncertainty")
+            if key in entry
+        ]
+        parameters = [entry[key] for entry in fit["parameters"].values() for key in ("value", "uncertainty")]
+        assert figures("#fit table") == parameters + yields

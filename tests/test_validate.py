@@ -1,0 +1,271 @@
+"""The comparison of histograms: what it calls different, and what it does not."""
+
+import json
+
+import hist
+import numpy as np
+import pytest
+import uproot
+from rich.console import Console
+from synthetic import histogram
+
+from ttbar.errors import InputError
+from ttbar.histograms import write
+from ttbar.validate import validate
+
+NAME = "4j1b_ttbar"
+WEIGHT = 10.0  # of the events of `histogram`
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Write two files, the second with one histogram changed, and compare them."""
+
+    def compare(change=lambda histogram: None, **options):
+        changed = histogram("4j1b", "ttbar")
+        change(changed)
+        other = histogram("4j2b", "wjets")
+        write(tmp_path / "a.root", {NAME: histogram("4j1b", "ttbar"), "4j2b_wjets": other})
+        write(tmp_path / "b.root", {NAME: changed, "4j2b_wjets": other})
+        return validate(tmp_path / "a.root", tmp_path / "b.root", **options)
+
+    return compare
+
+
+def move(source, target, weight=WEIGHT, variance=None):
+    """Make a change that moves an event from one bin to another."""
+
+    def change(changed):
+        view = changed.view()
+        for index, sign in ((source, -1), (target, 1)):
+            view.value[index] += sign * weight
+            view.variance[index] += sign * (weight**2 if variance is None else variance)
+
+    return change
+
+
+def scale(factor):
+    def change(changed):
+        changed *= factor
+
+    return change
+
+
+def by_name(comparison):
+    return {difference.name: difference for difference in comparison.differences}
+
+
+def shown(comparison):
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(comparison)
+    return capture.get()
+
+
+def test_the_same_is_equal(files):
+    comparison = files()
+    assert comparison.equal
+    assert comparison.compared == 6
+    assert comparison.differences == ()
+    assert "6 histograms compared: none differ" in shown(comparison)
+
+
+def test_rounding_is_not_a_difference_but_more_is(files):
+    assert files(scale(1 + 1e-10)).equal
+    comparison = files(scale(1 + 1e-8))
+    assert not comparison.equal
+    assert set(by_name(comparison)) == {NAME, f"observable/{NAME}", f"deltaR/{NAME}"}
+    assert by_name(comparison)[NAME].largest == pytest.approx(2e-8, rel=0.01)  # of the sums of squares
+    assert files(scale(1 + 1e-8), relative=1e-6).equal
+
+
+@pytest.mark.parametrize(("target", "projection"), [((8, 3), "observable"), ((6, 3), "observable"), ((7, 4), "deltaR")])
+def test_an_event_in_a_neighbouring_bin_is_a_migration(files, target, projection):
+    comparison = files(move((7, 3), target))
+    assert comparison.equal
+    assert set(by_name(comparison)) == {NAME, f"{projection}/{NAME}"}
+    for difference in comparison.differences:
+        assert (difference.migrated, difference.bins) == (1, 2)
+        assert not difference.real
+    assert "1 event in a neighbouring bin" in shown(comparison)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(move((7, 3), (10, 3)), id="too far"),
+        pytest.param(move((7, 3), (8, 3), weight=5 * WEIGHT, variance=5 * WEIGHT**2), id="many events"),
+        pytest.param(move((7, 3), (8, 3), weight=0.01, variance=0.01 * WEIGHT), id="part of an event"),
+        pytest.param(move((7, 3), (8, 3), variance=0), id="content without its square"),
+        pytest.param(move((7, 3), (8, 3), weight=0, variance=WEIGHT**2), id="square without its content"),
+        pytest.param(scale(1.001), id="norm"),
+    ],
+)
+def test_what_an_event_at_an_edge_cannot_explain_is_a_difference(files, change):
+    comparison = files(change)
+    assert not comparison.equal
+    assert by_name(comparison)[NAME].real
+
+
+def test_an_event_that_is_gone_is_a_difference(files):
+    def lose(changed):
+        changed.view().value[7, 3] -= WEIGHT
+        changed.view().variance[7, 3] -= WEIGHT**2
+
+    assert not files(lose).equal
+
+
+def test_large_histograms_may_have_more_migrants(tmp_path):
+    edges = hist.axis.Regular(10, 0, 10, name="x")
+    a = hist.Hist(edges, storage=hist.storage.Weight())
+    a.view().value, a.view().variance = 1e5, 1e5
+    for moved, equal in ((9, True), (11, False)):
+        b = a.copy()
+        for view in (b.view().value, b.view().variance):
+            view[3] -= moved
+            view[4] += moved
+        for path, content in (("a.root", a), ("b.root", b)):
+            with uproot.recreate(tmp_path / path) as file:
+                file["h"] = content
+        assert validate(tmp_path / "a.root", tmp_path / "b.root").equal is equal
+
+
+def test_not_a_number_is_a_difference_even_from_itself(tmp_path):
+    broken = histogram("4j1b", "ttbar")
+    broken.view().value[3, 3] = np.nan
+    write(tmp_path / "a.root", {NAME: broken})
+    assert not validate(tmp_path / "a.root", tmp_path / "a.root").equal
+
+
+def test_missing_histograms_are_told_by_the_side(tmp_path):
+    write(tmp_path / "a.root", {NAME: histogram("4j1b", "ttbar"), "only_a": histogram("4j1b", "wjets")})
+    write(tmp_path / "b.root", {NAME: histogram("4j1b", "ttbar"), "only_b": histogram("4j1b", "wjets")})
+    comparison = validate(tmp_path / "a.root", tmp_path / "b.root")
+    assert not comparison.equal
+    assert by_name(comparison)["only_a"].what == "missing in B"
+    assert by_name(comparison)["only_b"].what == "missing in A"
+
+
+def test_the_worst_comes_first_and_migrations_last(tmp_path):
+    nominal = histogram("4j1b", "ttbar")
+    migrated = nominal.copy()
+    move((7, 3), (8, 3))(migrated)
+    write(tmp_path / "a.root", dict.fromkeys("pqr", nominal))
+    write(tmp_path / "b.root", {"p": migrated, "q": nominal * 1.01, "r": nominal * 1.5})
+    comparison = validate(tmp_path / "a.root", tmp_path / "b.root")
+    assert [each.name for each in comparison.differences if "/" not in each.name] == ["r", "q", "p"]
+
+
+def test_other_bins_are_a_difference(tmp_path):
+    for path, stop in (("a.root", 10), ("b.root", 11)):
+        with uproot.recreate(tmp_path / path) as file:
+            file["h"] = hist.Hist(hist.axis.Regular(10, 0, stop), storage=hist.storage.Weight())
+    comparison = validate(tmp_path / "a.root", tmp_path / "b.root")
+    assert by_name(comparison)["h"].what == "other bins"
+
+
+class TestReference:
+    """A file and a JSON reference, or other people's one-dimensional histograms."""
+
+    @pytest.fixture
+    def file(self, tmp_path):
+        path = tmp_path / "a.root"
+        write(path, {NAME: histogram("4j1b", "ttbar")})
+        return path
+
+    @pytest.fixture
+    def reference(self, tmp_path):
+        def make(contents, name=NAME, axis="observable"):
+            edges = histogram("4j1b", "ttbar").project(axis).axes[0].edges
+            path = tmp_path / "b.json"
+            path.write_text(json.dumps({name: {"edges": edges.tolist(), "contents": contents.tolist()}}))
+            return path
+
+        return make
+
+    @pytest.fixture
+    def contents(self):
+        return histogram("4j1b", "ttbar").project("observable").values(flow=True)
+
+    def test_its_names_are_those_of_projections(self, file, reference, contents):
+        comparison = validate(file, reference(contents, f"{NAME};1"))
+        assert comparison.equal
+        assert comparison.compared == 1
+
+    def test_a_name_may_have_its_folder(self, file, reference):
+        contents = histogram("4j1b", "ttbar").project("deltaR").values()
+        with_flow = np.concatenate([[0], contents, [0]])
+        assert validate(file, reference(with_flow, f"deltaR/{NAME}", "deltaR")).equal
+
+    @pytest.mark.parametrize("bin_", [0, 5, -1])
+    def test_every_bin_counts_flow_too(self, file, reference, contents, bin_):
+        contents[bin_] += WEIGHT
+        comparison = validate(file, reference(contents))
+        assert not comparison.equal
+        assert comparison.differences[0].name == f"observable/{NAME}"
+
+    def test_migration_is_recognised_without_sums_of_squares(self, file, reference, contents):
+        contents[8:10] += (-WEIGHT, WEIGHT)
+        assert validate(file, reference(contents)).differences[0].migrated == 1
+        contents[8:10] += (-2 * WEIGHT, 2 * WEIGHT)
+        assert validate(file, reference(contents)).differences[0].real
+
+    def test_not_a_number_is_a_difference(self, file, reference, contents):
+        contents[5] = np.nan
+        assert validate(file, reference(contents)).differences[0].real
+
+    def test_order_of_the_two_does_not_matter(self, file, reference, contents):
+        contents[5] += WEIGHT
+        comparison = validate(reference(contents), file)
+        assert [each.name for each in comparison.differences] == [f"observable/{NAME}"]
+
+    def test_what_the_reference_lacks_is_missing(self, tmp_path, reference, contents):
+        path = tmp_path / "more.root"
+        write(path, {NAME: histogram("4j1b", "ttbar"), "4j1b_wjets": histogram("4j1b", "wjets")})
+        comparison = validate(path, reference(contents))
+        assert [(each.name, each.what) for each in comparison.differences] == [
+            ("observable/4j1b_wjets", "missing in B")
+        ]
+
+    def test_flat_root_files_work_the_same(self, tmp_path, file):
+        with uproot.recreate(tmp_path / "flat.root") as flat:
+            flat[NAME] = histogram("4j1b", "ttbar").project("observable")
+        assert validate(file, tmp_path / "flat.root").equal
+
+    def test_other_json_is_refused(self, tmp_path, file):
+        for text in (
+            "{",
+            "[1]",
+            '{"h": [1, 2]}',
+            '{"h": {"edges": [1, 2]}}',
+            '{"h": {"edges": 1, "contents": "x"}}',
+        ):
+            path = tmp_path / "bad.json"
+            path.write_text(text)
+            with pytest.raises(InputError, match=r"bad\.json: not of the form"):
+                validate(file, path)
+
+    def test_two_references_are_refused(self, reference, contents):
+        path = reference(contents)
+        with pytest.raises(InputError, match="both JSON"):
+            validate(path, path)
+
+
+class TestBadInput:
+    def test_no_file(self, tmp_path):
+        with pytest.raises(InputError, match=r"a\.root: there is no such file"):
+            validate(tmp_path / "a.root", tmp_path / "b.root")
+
+    def test_damaged_file(self, tmp_path):
+        path = tmp_path / "a.root"
+        write(path, {NAME: histogram("4j1b", "ttbar")})
+        path.write_bytes(path.read_bytes()[:2000])
+        with pytest.raises(InputError, match=r"a\.root: not a readable ROOT file"):
+            validate(path, path)
+
+    def test_no_histograms(self, tmp_path):
+        path = tmp_path / "a.root"
+        with uproot.recreate(path):
+            pass
+        with pytest.raises(InputError, match=r"a\.root: there are no histograms"):
+            validate(path, path)
