@@ -1,10 +1,11 @@
 """The fit of the ttbar cross-section: from histograms to a workspace, its best fit and plots of it."""
 
+import io
 import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -85,8 +86,9 @@ def fit(
     for line in (*templates.left_out, *map(str, templates.checks)):
         say(f"fit: {line}")
 
-    with _quiet() as notes:
+    with _quiet():  # what cabinetry says about templates is among the checks
         workspace = build_workspace(templates)
+    with _quiet() as notes:
         model, data = cabinetry.model_utils.model_and_data(workspace)
         best = _minimise(model, data, templates)
         content = _content(templates, model, data, best, variable)
@@ -174,7 +176,11 @@ def _quiet() -> Iterator[list[str]]:
     """Collect the warnings of the libraries, each once, instead of showing them."""
     notes: dict[str, None] = {}
     collected: list[str] = []
-    with warnings.catch_warnings(record=True) as caught, _messages(logging.WARNING, notes.setdefault):
+    with (
+        warnings.catch_warnings(record=True) as caught,
+        _messages(logging.WARNING, notes.setdefault),
+        redirect_stdout(io.StringIO()),  # Minuit talks
+    ):
         warnings.simplefilter("always")
         # Those are for the authors of the libraries.
         warnings.simplefilter("ignore", DeprecationWarning)
