@@ -18,6 +18,7 @@ import scipy.stats
 from cabinetry.fit.results_containers import FitResults
 from cabinetry.histo import Histogram
 from cabinetry.model_utils import ModelPrediction
+from numpy.typing import NDArray
 
 from ttbar import definition, fit_plots, results
 from ttbar.errors import AnalysisError
@@ -32,6 +33,12 @@ OUTPUTS = ("workspace.json", "fit.json", "yields.txt")
 Strategy = Literal[0, 1, 2] | None
 STRATEGIES: tuple[Strategy, ...] = (None, 2)
 """Strategies of Minuit that are tried: cabinetry's default, then the most careful one."""
+
+COVARIANCE_TOLERANCE = 0.02
+"""If an uncertainty of Minuit is off by a larger fraction, its covariance matrix is replaced."""
+
+HESSIAN_STEP = 0.05
+"""Steps of numerical derivatives in units of the uncertainty that a parameter has when all others are fixed."""
 
 SCAN_STEPS = 21
 SCAN_RANGE = 3.0
@@ -91,6 +98,12 @@ def fit(
     with _quiet() as notes:
         model, data = cabinetry.model_utils.model_and_data(workspace)
         best = _minimise(model, data, templates)
+        exact = _with_exact_covariance(model, data, best)
+        if exact is None:
+            notes.append("Minuit's covariance matrix could not be confirmed")
+        elif not np.allclose(exact.uncertainty, best.uncertainty, rtol=COVARIANCE_TOLERANCE):
+            notes.append("Minuit's covariance matrix is inaccurate and was replaced by a numerical one")
+            best = exact
         content = _content(templates, model, data, best, variable)
         if ranking:
             content["ranking"] = _converge("the ranking", partial(_ranking, model, data, best), templates)
@@ -228,6 +241,44 @@ def _minimise(model: pyhf.Model, data: list[float], templates: Templates) -> Fit
     if np.isclose(best.bestfit[poi], model.config.suggested_bounds()[poi], rtol=1e-3, atol=1e-3).any():
         raise _failure(f"{model.config.poi_name} ends at its bound, {best.bestfit[poi]:.3g}", templates)
     return best
+
+
+def _with_exact_covariance(model: pyhf.Model, data: list[float], best: FitResults) -> FitResults | None:
+    """Take uncertainties and correlations from second derivatives with steps that suit the likelihood.
+
+    With few simulated events parameters are nearly degenerate. Minuit's own derivatives are too coarse then: it
+    makes its matrix positive definite by force, and uncertainties come out wrong by up to an order of magnitude.
+    The result is None if the matrix of derivatives is not positive definite.
+    """
+
+    def objective(parameters: NDArray[np.float64]) -> float:
+        return float(-2 * model.logpdf(parameters, data)[0])
+
+    free = np.flatnonzero(best.uncertainty)
+    unit = np.eye(len(best.bestfit))[free]
+
+    def second(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+        """Differentiate along two steps."""
+        corners = [(1, 1), (-1, -1), (1, -1), (-1, 1)]
+        plus, minus, *mixed = (objective(best.bestfit + a * one + b * other) for a, b in corners)
+        return (plus + minus - sum(mixed)) / 4
+
+    # A step is a small part of what a parameter alone may move, found with one that is small for all.
+    curvatures = np.array([second(1e-3 * direction, 1e-3 * direction) for direction in unit]) / 2e-6
+    if not (curvatures > 0).all():
+        return None
+    steps = HESSIAN_STEP / np.sqrt(curvatures)
+    scaled = unit * steps[:, None]
+    hessian = np.empty((len(free), len(free)))
+    for row, column in zip(*np.tril_indices(len(free)), strict=True):
+        hessian[row, column] = hessian[column, row] = second(scaled[row], scaled[column])
+    if np.linalg.eigvalsh(hessian)[0] <= 0:
+        return None
+    covariance = 2 * np.linalg.inv(hessian) * np.outer(steps, steps)
+    uncertainty, correlation = np.zeros_like(best.uncertainty), np.array(best.corr_mat)
+    uncertainty[free] = np.sqrt(np.diag(covariance))
+    correlation[np.ix_(free, free)] = covariance / np.outer(uncertainty[free], uncertainty[free])
+    return best._replace(uncertainty=uncertainty, corr_mat=correlation)
 
 
 def _failure(what: str, templates: Templates) -> AnalysisError:
