@@ -38,7 +38,7 @@ COVARIANCE_TOLERANCE = 0.02
 """If an uncertainty of Minuit is off by a larger fraction, its covariance matrix is replaced."""
 
 HESSIAN_STEP = 0.05
-"""Steps of numerical derivatives in units of the uncertainty that a parameter has when all others are fixed."""
+"""Steps of numerical derivatives in units of the uncertainty of a parameter when all others are fixed."""
 
 SCAN_STEPS = 21
 SCAN_RANGE = 3.0
@@ -246,9 +246,9 @@ def _minimise(model: pyhf.Model, data: list[float], templates: Templates) -> Fit
 def _with_exact_covariance(model: pyhf.Model, data: list[float], best: FitResults) -> FitResults | None:
     """Take uncertainties and correlations from second derivatives with steps that suit the likelihood.
 
-    With few simulated events parameters are nearly degenerate. Minuit's own derivatives are too coarse then: it
-    makes its matrix positive definite by force, and uncertainties come out wrong by up to an order of magnitude.
-    The result is None if the matrix of derivatives is not positive definite.
+    With few simulated events parameters are nearly degenerate. Minuit's own derivatives are too coarse then:
+    it makes its matrix positive definite by force, and uncertainties come out wrong by up to an order of
+    magnitude. The result is None if the matrix of derivatives is not positive definite.
     """
 
     def objective(parameters: NDArray[np.float64]) -> float:
