@@ -1,14 +1,15 @@
 """The fit of the ttbar cross-section: from histograms to a workspace, its best fit and plots of it."""
 
+import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import cabinetry
 import numpy as np
@@ -17,6 +18,7 @@ import scipy.stats
 from cabinetry.fit.results_containers import FitResults
 from cabinetry.histo import Histogram
 from cabinetry.model_utils import ModelPrediction
+from numpy.typing import NDArray
 
 from ttbar import definition, fit_plots, results
 from ttbar.errors import AnalysisError
@@ -24,13 +26,18 @@ from ttbar.library import resource
 from ttbar.progress import Display, say
 from ttbar.templates import Settings, Templates, collect, load_configuration
 
-T = TypeVar("T")
-
 OUTPUTS = ("workspace.json", "fit.json", "yields.txt")
 
-Strategy = Literal[0, 1, 2] | None
-STRATEGIES: tuple[Strategy, ...] = (None, 2)
-"""Strategies of Minuit that are tried: cabinetry's default, then the most careful one."""
+STRATEGIES: tuple[Literal[2] | None, ...] = (None, 2)
+"""Strategies of Minuit that are tried: cabinetry's default, then the most careful one.
+
+The first sometimes stops where its own final estimate finds the minimum a little too far away."""
+
+COVARIANCE_TOLERANCE = 0.02
+"""If an uncertainty of Minuit is off by a larger fraction, its covariance matrix is replaced."""
+
+HESSIAN_STEP = 0.05
+"""Steps of numerical derivatives in units of the uncertainty of a parameter when all others are fixed."""
 
 SCAN_STEPS = 21
 SCAN_RANGE = 3.0
@@ -85,15 +92,22 @@ def fit(
     for line in (*templates.left_out, *map(str, templates.checks)):
         say(f"fit: {line}")
 
-    with _quiet() as notes:
+    with _quiet():  # what cabinetry says about templates is among the checks
         workspace = build_workspace(templates)
+    with _quiet() as notes:
         model, data = cabinetry.model_utils.model_and_data(workspace)
         best = _minimise(model, data, templates)
+        exact = _with_exact_covariance(model, data, best)
+        if exact is None:
+            notes.append("Minuit's covariance matrix could not be confirmed")
+        elif not np.allclose(exact.uncertainty, best.uncertainty, rtol=COVARIANCE_TOLERANCE):
+            notes.append("Minuit's covariance matrix is inaccurate and was replaced by a numerical one")
+            best = exact
         content = _content(templates, model, data, best, variable)
         if ranking:
-            content["ranking"] = _converge("the ranking", partial(_ranking, model, data, best), templates)
+            content["ranking"] = _ranking(model, data, best)
         if scan:
-            content["scan"] = _converge("the scan", partial(_scan, model, data, best), templates)
+            content["scan"] = _scan(model, data, best)
     content["notes"] = notes
 
     results.write_json(output / "workspace.json", workspace)
@@ -136,90 +150,100 @@ def build_workspace(templates: Templates) -> dict[str, Any]:
         return cabinetry.workspace.build(config)
 
 
-class _Messages(logging.Handler):
-    """Hands over what a library logs."""
+class _Collect(logging.Handler):
+    """Collects what is logged."""
 
-    def __init__(self, level: int, receive: Callable[[str], None]) -> None:
-        super().__init__(level)
-        self._receive = receive
+    def __init__(self, into: dict[str, None]) -> None:
+        super().__init__(logging.WARNING)
+        self._into = into
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand over."""
-        self._receive(record.getMessage())
-
-
-@contextmanager
-def _messages(level: int, receive: Callable[[str], None]) -> Iterator[None]:
-    """Receive what cabinetry and pyhf log, instead of showing it."""
-    handler = _Messages(level, receive)
-    loggers = [logging.getLogger(name) for name in ("cabinetry", "pyhf")]
-    before = [(logger.level, logger.propagate) for logger in loggers]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(level)
-        logger.propagate = False
-    try:
-        yield
-    finally:
-        for logger, (old_level, propagate) in zip(loggers, before, strict=True):
-            logger.removeHandler(handler)
-            logger.setLevel(old_level)
-            logger.propagate = propagate
+        """Collect."""
+        self._into[record.getMessage()] = None
 
 
 @contextmanager
 def _quiet() -> Iterator[list[str]]:
     """Collect the warnings of the libraries, each once, instead of showing them."""
-    notes: dict[str, None] = {}
-    collected: list[str] = []
-    with warnings.catch_warnings(record=True) as caught, _messages(logging.WARNING, notes.setdefault):
-        warnings.simplefilter("always")
-        # Those are for the authors of the libraries.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield collected
-    notes |= {str(warning.message): None for warning in caught}
-    collected += notes
+    notes: list[str] = []
+    collected: dict[str, None] = {}
+    handler = _Collect(collected)
+    loggers = [logging.getLogger(name) for name in ("cabinetry", "pyhf")]
+    propagated = [logger.propagate for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    try:
+        # Minuit prints.
+        with warnings.catch_warnings(record=True) as caught, redirect_stdout(io.StringIO()):
+            warnings.simplefilter("always")
+            # Those are for the authors of the libraries.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield notes
+    finally:
+        for logger, propagate in zip(loggers, propagated, strict=True):
+            logger.removeHandler(handler)
+            logger.propagate = propagate
+    notes += dict.fromkeys([*collected, *(str(warning.message) for warning in caught)])
 
 
-@contextmanager
-def _count_fits(description: str, fits: int) -> Iterator[None]:
-    """Show how many fits were done."""
-    with Display(description, fits, "fits") as display:
-        done = 0
-
-        def count(message: str) -> None:
-            nonlocal done
-            # cabinetry says this once after each fit.
-            if message.startswith("Migrad status"):
-                done += 1
-                display.update(done)
-
-        with _messages(logging.INFO, count):
-            yield
-
-
-def _converge(what: str, attempt: Callable[[Strategy], T], templates: Templates) -> T:
-    """Fit with one strategy of Minuit after the other until one converges.
-
-    Its default sometimes stops where its own final estimate finds the minimum a little too far away.
-    """
-    for strategy in STRATEGIES:
-        try:
-            return attempt(strategy)
-        except (pyhf.exceptions.FailedMinimization, ValueError, ArithmeticError):
-            continue
-    raise _failure(f"{what} does not converge", templates)
+def _converge(attempts: Iterable[Callable[[], FitResults]]) -> FitResults | None:
+    """Fit in one way after the other until one converges; None if none does."""
+    for attempt in attempts:
+        with suppress(pyhf.exceptions.FailedMinimization, ValueError, ArithmeticError):
+            return attempt()
+    return None
 
 
 def _minimise(model: pyhf.Model, data: list[float], templates: Templates) -> FitResults:
     """Fit, and make sure that what comes back is the result of one."""
-    best = _converge("the fit", lambda strategy: cabinetry.fit.fit(model, data, strategy=strategy), templates)
+    best = _converge(partial(cabinetry.fit.fit, model, data, strategy=strategy) for strategy in STRATEGIES)
+    if best is None:
+        raise _failure("the fit does not converge", templates)
     if not (np.isfinite(best.bestfit).all() and np.isfinite(best.uncertainty).all()):
         raise _failure("the fit finds no uncertainties", templates)
     poi = model.config.poi_index
     if np.isclose(best.bestfit[poi], model.config.suggested_bounds()[poi], rtol=1e-3, atol=1e-3).any():
         raise _failure(f"{model.config.poi_name} ends at its bound, {best.bestfit[poi]:.3g}", templates)
     return best
+
+
+def _with_exact_covariance(model: pyhf.Model, data: list[float], best: FitResults) -> FitResults | None:
+    """Take uncertainties and correlations from second derivatives with steps that suit the likelihood.
+
+    With few simulated events parameters are nearly degenerate. Minuit's own derivatives are too coarse then:
+    it makes its matrix positive definite by force, and uncertainties come out wrong by up to an order of
+    magnitude. The result is None if the matrix of derivatives is not positive definite.
+    """
+
+    def objective(parameters: NDArray[np.float64]) -> float:
+        return float(-2 * model.logpdf(parameters, data)[0])
+
+    free = np.flatnonzero(best.uncertainty)
+    unit = np.eye(len(best.bestfit))[free]
+
+    def second(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+        """Differentiate along two steps."""
+        corners = [(1, 1), (-1, -1), (1, -1), (-1, 1)]
+        plus, minus, *mixed = (objective(best.bestfit + a * one + b * other) for a, b in corners)
+        return (plus + minus - sum(mixed)) / 4
+
+    # A step is a small part of what a parameter alone may move, found with one that is small for all.
+    curvatures = np.array([second(1e-3 * direction, 1e-3 * direction) for direction in unit]) / 2e-6
+    if not (curvatures > 0).all():
+        return None
+    steps = HESSIAN_STEP / np.sqrt(curvatures)
+    scaled = unit * steps[:, None]
+    hessian = np.empty((len(free), len(free)))
+    for row, column in zip(*np.tril_indices(len(free)), strict=True):
+        hessian[row, column] = hessian[column, row] = second(scaled[row], scaled[column])
+    if np.linalg.eigvalsh(hessian)[0] <= 0:
+        return None
+    covariance = 2 * np.linalg.inv(hessian) * np.outer(steps, steps)
+    uncertainty, correlation = np.zeros_like(best.uncertainty), np.array(best.corr_mat)
+    uncertainty[free] = np.sqrt(np.diag(covariance))
+    correlation[np.ix_(free, free)] = covariance / np.outer(uncertainty[free], uncertainty[free])
+    return best._replace(uncertainty=uncertainty, corr_mat=correlation)
 
 
 def _failure(what: str, templates: Templates) -> AnalysisError:
@@ -363,39 +387,65 @@ def _axis_label(region: Mapping[str, Any]) -> str:
     return known.label if known else str(region["Variable"])
 
 
-def _ranking(model: pyhf.Model, data: list[float], best: FitResults, strategy: Strategy) -> list[dict[str, Any]]:
-    """Rank nuisance parameters by their impact on the parameter of interest, the largest first."""
-    with _count_fits("ranking", 4 * (len(best.labels) - 1)):
-        impacts = cabinetry.fit.ranking(
-            model, data, fit_results=best, init_pars=best.bestfit.tolist(), strategy=strategy
-        )
-    keys = ("value", "uncertainty", "parameter", "prefit_up", "prefit_down", "postfit_up", "postfit_down")
-    rows = [
-        {key: value if key == "parameter" else float(value) for key, value in zip(keys, row, strict=True)}
-        for row in zip(*impacts, strict=True)
-    ]
-    return sorted(rows, key=lambda row: -max(abs(row["postfit_up"]), abs(row["postfit_down"])))
+def _profile(model: pyhf.Model, data: list[float], best: FitResults, index: int, value: float) -> FitResults | None:
+    """Fit with one parameter held at a value; None if that does not converge."""
+    # The others start where their correlations with it take them or, if that is too far, at the best fit.
+    shift = (value - best.bestfit[index]) / best.uncertainty[index]
+    moved = best.bestfit + shift * np.asarray(best.corr_mat)[index] * best.uncertainty
+    starts = [np.clip(moved, *np.transpose(model.config.suggested_bounds())), best.bestfit.copy()]
+    for start in starts:
+        start[index] = value
+    fixed = model.config.suggested_fixed()
+    fixed[index] = True
+    return _converge(
+        partial(cabinetry.fit.fit, model, data, init_pars=start.tolist(), fix_pars=fixed, strategy=strategy)
+        for start in starts
+        for strategy in STRATEGIES
+    )
 
 
-def _scan(model: pyhf.Model, data: list[float], best: FitResults, strategy: Strategy) -> dict[str, Any]:
-    """Scan the profile likelihood of the parameter of interest."""
+def _ranking(model: pyhf.Model, data: list[float], best: FitResults) -> list[dict[str, Any]]:
+    """Rank nuisance parameters by their impact on the parameter of interest, the largest first.
+
+    An impact is how far it moves when a parameter is held one uncertainty from its best fit: the one that was
+    known before the fit, and the one after it. It is None where the fit does not converge.
+    """
+    poi = model.config.poi_index
+    known = cabinetry.model_utils.prefit_uncertainties(model)
+    ranked = [index for index in np.flatnonzero(best.uncertainty).tolist() if index != poi]
+    rows = []
+    with progress("ranking", len(ranked), "parameters") as show:
+        for done, index in enumerate(ranked, start=1):
+            row: dict[str, Any] = {"parameter": best.labels[index]}
+            for stage, uncertainty in (("prefit", known[index]), ("postfit", best.uncertainty[index])):
+                for direction, sign in (("up", 1), ("down", -1)):
+                    held = best.bestfit[index] + sign * uncertainty
+                    # Nothing is known of a free parameter before the fit.
+                    fitted = _profile(model, data, best, index, held) if uncertainty else best
+                    impact = float(fitted.bestfit[poi] - best.bestfit[poi]) if fitted else None
+                    row[f"{stage}_{direction}"] = impact
+            rows.append(row)
+            show(done, best.labels[index])
+    return sorted(rows, key=lambda row: -max(abs(row["postfit_up"] or 0), abs(row["postfit_down"] or 0)))
+
+
+def _scan(model: pyhf.Model, data: list[float], best: FitResults) -> dict[str, Any]:
+    """Scan the profile likelihood of the parameter of interest, as far as fits converge."""
     poi = model.config.poi_index
     lower, upper = model.config.suggested_bounds()[poi]
     reach = SCAN_RANGE * best.uncertainty[poi]
-    with _count_fits("likelihood scan", SCAN_STEPS + 1):
-        scanned = cabinetry.fit.scan(
-            model,
-            data,
-            model.config.poi_name,
-            par_range=(max(lower, best.bestfit[poi] - reach), min(upper, best.bestfit[poi] + reach)),
-            n_steps=SCAN_STEPS,
-            init_pars=best.bestfit.tolist(),
-            strategy=strategy,
-        )
+    points = np.linspace(max(lower, best.bestfit[poi] - reach), min(upper, best.bestfit[poi] + reach), SCAN_STEPS)
+    values, heights = [], []
+    with progress("likelihood scan", SCAN_STEPS, "points") as show:
+        for done, point in enumerate(points.tolist(), start=1):
+            if fitted := _profile(model, data, best, poi, point):
+                values.append(point)
+                heights.append(fitted.best_twice_nll - best.best_twice_nll)
+            display.update(done)
     return {
-        "parameter": scanned.name,
-        "values": scanned.parameter_values.tolist(),
-        "delta_twice_negative_log_likelihood": scanned.delta_nlls.tolist(),
+        "parameter": best.labels[poi],
+        "values": values,
+        "delta_twice_negative_log_likelihood": heights,
     }
 
 

@@ -231,11 +231,17 @@ def _ranking(fit: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(12, 4 + 0.5 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 2])
     positions = range(len(rows))
+    # An impact that is not known is a gap.
+    impacts = {
+        f"{stage}_{sign}": np.array([row[f"{stage}_{sign}"] for row in rows], dtype=float)
+        for stage in ("prefit", "postfit")
+        for sign in ("up", "down")
+    }
     for sign, colour in (("up", "#3f90da"), ("down", "#ffa90e")):
         symbol = "+" if sign == "up" else "-"
         left.barh(
             positions,
-            [row[f"prefit_{sign}"] for row in rows],
+            impacts[f"prefit_{sign}"],
             fill=False,
             edgecolor=colour,
             linewidth=1.5,
@@ -243,14 +249,12 @@ def _ranking(fit: Mapping[str, Any]) -> Figure:
         )
         left.barh(
             positions,
-            [row[f"postfit_{sign}"] for row in rows],
+            impacts[f"postfit_{sign}"],
             color=colour,
             label=rf"$\theta = \hat{{\theta}} {symbol} \Delta\hat{{\theta}}$ (after the fit)",
         )
     left.axvline(0, color="0.3", linewidth=1)
-    reach = 1.1 * max(
-        abs(row[f"{stage}_{sign}"]) for row in rows for stage in ("prefit", "postfit") for sign in ("up", "down")
-    )
+    reach = 1.1 * np.nanmax(np.abs(list(impacts.values())))
     left.set_xlim(-reach, reach)
     left.set_xlabel(f"change of {poi}")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="x-small", ncols=2)
