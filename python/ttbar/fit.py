@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ttbar import definition, fit_plots, results
 from ttbar.errors import AnalysisError
 from ttbar.library import resource
+from ttbar.plot import FOLDER
 from ttbar.progress import Display, say
 from ttbar.templates import Settings, Templates, collect, load_configuration
 
@@ -84,8 +85,7 @@ def fit(
     AnalysisError
         If the fit does not converge.
     """
-    outdated = [str(path.relative_to(output)) for path in (output / "plots").glob(f"{fit_plots.PREFIX}*")]
-    results.prepare(output, (*OUTPUTS, *outdated))
+    results.prepare(output, (*OUTPUTS, f"{FOLDER}/{fit_plots.PREFIX}*"))
     configuration = load_configuration(config or resource("fit.yml"), variable)
     templates = collect(histograms, configuration, variable)
     say(f"fit: {variable}, {templates.pseudodata or 'collision data'}")
@@ -113,7 +113,7 @@ def fit(
     results.write_json(output / "workspace.json", workspace)
     with results.written_whole(output / "yields.txt") as beside:
         beside.write_text(_tables(content))
-    fit_plots.draw(content, output / "plots")
+    fit_plots.draw(content, output)
     results.write_json(output / "fit.json", content)
     poi, quality = content["parameters"][content["parameter_of_interest"]], content["goodness_of_fit"]
     say(
@@ -414,7 +414,7 @@ def _ranking(model: pyhf.Model, data: list[float], best: FitResults) -> list[dic
     known = cabinetry.model_utils.prefit_uncertainties(model)
     ranked = [index for index in np.flatnonzero(best.uncertainty).tolist() if index != poi]
     rows = []
-    with progress("ranking", len(ranked), "parameters") as show:
+    with Display("Ranking", len(ranked), "parameters") as display:
         for done, index in enumerate(ranked, start=1):
             row: dict[str, Any] = {"parameter": best.labels[index]}
             for stage, uncertainty in (("prefit", known[index]), ("postfit", best.uncertainty[index])):
@@ -425,7 +425,7 @@ def _ranking(model: pyhf.Model, data: list[float], best: FitResults) -> list[dic
                     impact = float(fitted.bestfit[poi] - best.bestfit[poi]) if fitted else None
                     row[f"{stage}_{direction}"] = impact
             rows.append(row)
-            show(done, best.labels[index])
+            display.update(done)
     return sorted(rows, key=lambda row: -max(abs(row["postfit_up"] or 0), abs(row["postfit_down"] or 0)))
 
 
@@ -436,7 +436,7 @@ def _scan(model: pyhf.Model, data: list[float], best: FitResults) -> dict[str, A
     reach = SCAN_RANGE * best.uncertainty[poi]
     points = np.linspace(max(lower, best.bestfit[poi] - reach), min(upper, best.bestfit[poi] + reach), SCAN_STEPS)
     values, heights = [], []
-    with progress("likelihood scan", SCAN_STEPS, "points") as show:
+    with Display("Scanning", SCAN_STEPS, "points") as display:
         for done, point in enumerate(points.tolist(), start=1):
             if fitted := _profile(model, data, best, poi, point):
                 values.append(point)

@@ -14,67 +14,69 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ttbar import definition
-from ttbar.results import written_whole
+from ttbar.plot import FOLDER, PROCESSES, save
+from ttbar.results import prepare
 
 PREFIX = "fit_"
 """Begins the name of each file."""
 
 COLOURS = {
-    "ttbar": "#bd1f01",
-    "W+jets": "#ffa90e",
-    "single top, s-channel": "#a96b59",
-    "single top, t-channel": "#3f90da",
-    "single top, tW": "#94a4a2",
+    "ttbar": PROCESSES["ttbar"].colour,
+    "W+jets": PROCESSES["wjets"].colour,
+    "single top, s-channel": PROCESSES["single_top_s_chan"].colour,
+    "single top, t-channel": PROCESSES["single_top_t_chan"].colour,
+    "single top, tW": PROCESSES["single_top_tW"].colour,
 }
-"""Colours of samples, from a palette for all kinds of colour vision (M. Petroff, arXiv:2107.02270)."""
+"""Colours of the samples of the configuration that ships with the program, the same as in the other plots."""
 
 OTHER_COLOURS = ("#832db6", "#92dadd", "#e76300", "#b9ac70", "#717581")
 RANKED = 20
 """A ranking shows this many parameters."""
 
-# Otherwise files of equal content would differ by the time they were written.
-METADATA: Mapping[str, Mapping[str, None]] = {
-    "png": {"Software": None},
-    "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-}
 
-
-def draw(fit: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draw all plots of a fit, each as PNG and PDF.
+def draw(fit: Mapping[str, Any], output: Path) -> None:
+    """Draw all plots of a fit.
 
     Parameters
     ----------
     fit : mapping
         Content of `fit.json`.
-    folder : pathlib.Path
-        Where to put them; made if needed.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The files.
+    output : pathlib.Path
+        Results folder; plots go to its `plots/`, as PNG and PDF.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    figures = {
-        f"{region.replace(' ', '-')}_{stage}": _data_and_model(fit, region, stage)
-        for region in fit["bins"]
-        for stage in ("prefit", "postfit")
-    }
-    figures |= {"pulls": _pulls(fit), "correlation": _correlation(fit)}
+    prepare(output / FOLDER, ())
+    for stage, when in (("prefit", "before"), ("postfit", "after")):
+        for region in fit["bins"]:
+            _save(
+                _data_and_model(fit, region, stage),
+                output,
+                f"{region.replace(' ', '-')}_{stage}",
+                f"{region} {when} the fit",
+                f"Stacked samples and the fitted data in {region} {when} the fit, and their ratio with uncertainties.",
+            )
+    _save(_pulls(fit), output, "pulls", "Pulls", "Best-fit nuisance parameters and their uncertainties.")
+    _save(
+        _correlation(fit),
+        output,
+        "correlation",
+        "Correlations",
+        "Matrix of the correlations of the fitted parameters, where they are not negligible.",
+    )
     if "ranking" in fit:
-        figures["ranking"] = _ranking(fit)
+        _save(
+            _ranking(fit),
+            output,
+            "ranking",
+            "Ranking",
+            "Nuisance parameters by their impact on the cross-section, and their pulls.",
+        )
     if "scan" in fit:
-        figures["scan"] = _scan(fit)
-    return [path for name, figure in figures.items() for path in _save(figure, folder, PREFIX + name)]
+        _save(_scan(fit), output, "scan", "Likelihood scan", "Twice the negative log likelihood over its minimum.")
 
 
-def _save(figure: Figure, folder: Path, name: str) -> Iterator[Path]:
-    for kind, metadata in METADATA.items():
-        path = folder / f"{name}.{kind}"
-        with written_whole(path) as beside, _style():
-            figure.savefig(beside, format=kind, metadata=metadata, dpi=100)
-        figure.set_layout_engine("none")  # it is found once
-        yield path
+def _save(figure: Figure, output: Path, name: str, title: str, description: str) -> None:
+    with _style():
+        save(figure, output / FOLDER, PREFIX + name, title, description)
 
 
 @contextmanager
