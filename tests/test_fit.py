@@ -320,7 +320,10 @@ def fit_with_roostats(workspace):
                     sample.AddHistoSys(shape_of)
             channel.AddSample(sample)
         measurement.AddChannel(channel)
-    combined = factory.MakeModelAndMeasurementFast(measurement)
+    in_memory = factory.HistoToWorkspaceFactoryFast.Configuration()
+    in_memory.createWorkspaceFile = False
+    in_memory.createPerRegionWorkspaces = False
+    combined = factory.MakeModelAndMeasurementFast(measurement, in_memory)
     # Polynomial inside of one standard deviation; outside, exponential for norms and linear for shapes.
     for component in combined.components():
         if isinstance(component, (root.RooStats.HistFactory.FlexibleInterpVar, root.PiecewiseInterpolation)):

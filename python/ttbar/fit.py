@@ -151,7 +151,7 @@ def build_workspace(templates: Templates) -> dict[str, Any]:
 
 
 class _Collect(logging.Handler):
-    """Collects what is logged."""
+    """Collects warnings that are logged; errors are raised as well."""
 
     def __init__(self, into: dict[str, None]) -> None:
         super().__init__(logging.WARNING)
@@ -159,7 +159,8 @@ class _Collect(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Collect."""
-        self._into[record.getMessage()] = None
+        if record.levelno == logging.WARNING:
+            self._into[record.getMessage()] = None
 
 
 @contextmanager
