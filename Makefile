@@ -1,7 +1,7 @@
 # Everything a fresh clone needs. `make run` and `make test` set up what is missing, and do nothing twice.
 
 ENVIRONMENT := .venv
-PYTHON := $(ENVIRONMENT)/bin/python
+BIN := $(ENVIRONMENT)/bin
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake cpp models tests/cpp -type f)
 ARGS ?=
 
@@ -14,17 +14,17 @@ help: ## show this list
 setup: $(ENVIRONMENT)/.built ## environment, locked dependencies, C++ build
 
 run: setup ## run the analysis; ARGS="--threads 1" passes options on
-	$(PYTHON) run_analysis.py $(ARGS)
+	$(BIN)/python run_analysis.py $(ARGS)
 
 test: setup ## all tests, C++ and Python
-	$(ENVIRONMENT)/bin/ctest --test-dir build --output-on-failure --no-tests=error
-	$(PYTHON) -m pytest $(ARGS)
+	$(BIN)/ctest --test-dir build --output-on-failure --no-tests=error
+	$(BIN)/python -m pytest $(ARGS)
 
 bench: setup ## speed, printed as ratios; takes minutes
-	for benchmark in benchmarks/*.py; do $(PYTHON) $$benchmark $(ARGS) || exit; done
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit; done
 
 format: setup ## format and check the code as a commit would
-	$(ENVIRONMENT)/bin/pre-commit run --all-files
+	$(BIN)/pre-commit run --all-files
 
 clean: ## remove what setup has made
 	rm -rf $(ENVIRONMENT) build
@@ -35,6 +35,6 @@ $(ENVIRONMENT)/.locked: requirements.lock scripts/setup-environment
 
 $(ENVIRONMENT)/.built: $(ENVIRONMENT)/.locked $(SOURCES)
 	@echo "Building the C++ library and installing the package"
-	@PATH="$(CURDIR)/$(ENVIRONMENT)/bin:$$PATH" $(PYTHON) -m pip install --quiet --no-build-isolation --no-deps \
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps \
 	  --config-settings build-dir=build --config-settings cmake.define.BUILD_TESTING=ON --editable .
 	@touch $@

@@ -7,5 +7,6 @@ if __name__ == "__main__":
     try:
         from ttbar.cli import main
     except ImportError as error:
-        sys.exit(f"error: {error}: run 'make setup' once, then '.venv/bin/python run_analysis.py'")
+        print(f"error: {error}: run 'make setup' once, then '.venv/bin/python run_analysis.py'", file=sys.stderr)
+        sys.exit(4)
     main(["run", *sys.argv[1:]])

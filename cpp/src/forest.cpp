@@ -256,6 +256,10 @@ struct Forest::Model {
 
 Forest::Forest(const std::string& path) : model_(std::make_shared<const Model>(path, read_forest(path))) {}
 
+const std::string& Forest::path() const noexcept {
+    return model_->path;
+}
+
 std::size_t Forest::n_features() const noexcept {
     return model_->n_features;
 }

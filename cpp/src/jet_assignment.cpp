@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
+#include <string>
 
 namespace ttbar {
 
@@ -70,6 +72,15 @@ PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVec
             add(jets[jet].mass);
     }
     return features;
+}
+
+void require_features(const Forest& forest) {
+    forest.require_features(feature_names.size());
+    const auto& names = forest.feature_names();
+    for (std::size_t i = 0; i < names.size(); ++i)
+        if (names[i] != feature_names[i])
+            throw std::runtime_error("model " + forest.path() + " has the feature " + names[i] + " where the analysis has " +
+                                     feature_names[i] + ": give a model that was trained on these features");
 }
 
 int best_permutation(const Forest& forest, const PermutationFeatures& features) {

@@ -1,5 +1,6 @@
 """The command line."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import reduce
@@ -9,41 +10,22 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from ttbar import __version__
-from ttbar.errors import TtbarError
+from ttbar.errors import AnalysisError, InputError, TtbarError
+from ttbar.io_only import COLUMNS
 from ttbar.library import resource
 
 EXIT_USAGE = 2
-EXIT_INPUT = 3
 EXIT_INTERRUPTED = 130
 
 
-class Prefix(click.ParamType[tuple[str, str]]):
-    """`OLD=NEW`, split at the first equals sign."""
-
-    name = "OLD=NEW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Split, if it is not split yet."""
-        if isinstance(value, tuple):
-            return value
-        old, equals, new = value.partition("=")
-        if not (old and equals):
-            self.fail(f"{value!r} is not of the form OLD=NEW", param, ctx)
-        return old, new
-
-
-class Percent(click.ParamType[str]):
-    """A share of a file for which there is a list of columns."""
-
-    name = "PERCENT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check against the lists there are."""
-        from ttbar.io_only import COLUMNS
-
-        if value not in COLUMNS:
-            self.fail(f"{value!r} is not one of {', '.join(COLUMNS)}", param, ctx)
-        return str(value)
+def _split_prefixes(
+    context: click.Context, option: click.Parameter, values: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
+    """Split each `OLD=NEW` at its first equals sign."""
+    for value in values:
+        if value.find("=") < 1:
+            raise click.BadParameter(f"{value!r} is not of the form OLD=NEW", context, option)
+    return tuple((old, new) for old, _, new in (value.partition("=") for value in values))
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -69,7 +51,8 @@ def inputs(samples: str) -> Callable[[Command], Command]:
         click.option(
             "--prefix",
             "prefixes",
-            type=Prefix(),
+            callback=_split_prefixes,
+            metavar="OLD=NEW",
             multiple=True,
             help="Replace the beginning of file paths as the data set file writes them; repeatable.",
         ),
@@ -127,19 +110,20 @@ Examples:
 )
 @click.option(
     "--io-only",
-    type=Percent(),
+    type=click.Choice(list(COLUMNS)),
+    metavar="[PERCENT]",
     is_flag=False,
     flag_value="2.7",
     help="Read columns that are this share of a file, compute nothing and write metrics.json only.",
 )
 @click.option("--no-plots", is_flag=True, help="Leave the plots out.")
 @click.option("--no-fit", is_flag=True, help="Leave the fit out.")
-def run(no_plots: bool, no_fit: bool, bad_files: str, **options: Any) -> None:
+def run(no_plots: bool, no_fit: bool, **options: Any) -> None:
     """From a data set to histograms, plots, the fitted cross-section and a report."""
     from ttbar.run import Options
     from ttbar.run import run as run_analysis
 
-    run_analysis(Options(skip_bad_files=bad_files == "skip", plots=not no_plots, fit=not no_fit, **options))
+    run_analysis(Options(plots=not no_plots, fit=not no_fit, **options))
 
 
 @cli.command(
@@ -150,7 +134,7 @@ Example:
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the files.")
 @click.option(
     "--events",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=2**53),
     default=20_000,
     show_default=True,
     metavar="N",
@@ -165,7 +149,7 @@ Example:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=2**64 - 1),
     default=1,
     show_default=True,
     metavar="N",
@@ -177,8 +161,11 @@ def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) 
     from ttbar.dataset import select_names
     from ttbar.simulate import simulate as simulate_samples
     from ttbar.simulate import simulated_samples
+    from ttbar.worker import Worker
 
-    simulate_samples(output, events, select_names(simulated_samples(), samples), seed, ballast)
+    with Worker() as worker:
+        names = select_names(worker.call(simulated_samples), samples)
+        worker.call(simulate_samples, output, events, names, seed, ballast)
 
 
 @cli.command(
@@ -353,8 +340,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments : sequence of str, optional
         What stands on the command line after the name of the program; by default what really does.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to interrupt
     try:
         cli.main(args=arguments, prog_name="ttbar", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        _fail(EXIT_USAGE, "a command is missing, choose one of the above")
     except click.ClickException as error:
         _fail(EXIT_USAGE, error.format_message())
     except TtbarError as error:
@@ -362,7 +353,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         _fail(EXIT_INTERRUPTED, "interrupted")
     except OSError as error:
-        _fail(EXIT_INPUT, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(InputError.exit_code, f"{place}{error.strerror or error}; check the path, its permissions and the disk")
+    except Exception as error:
+        _fail(AnalysisError.exit_code, f"a defect of this program, please report it: {type(error).__name__}: {error}")
     sys.exit(0)
 
 

@@ -347,7 +347,9 @@ def _check_apart(worker: Worker, file: InputFile, tree: str, columns: Mapping[st
     """Check a file in a worker, whose death is the fault of the file."""
     try:
         return worker.call(_check_mortally, file, tree, columns)
-    except WorkerDied:
+    except WorkerDied as error:
+        if error.exit_status == -signal.SIGALRM:
+            raise BadFile(file.path, f"did not open within {_TIMEOUT_S} s") from None
         raise BadFile(file.path, "is damaged (ROOT crashed on opening it)") from None
 
 

@@ -8,6 +8,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from ttbar.errors import AnalysisError
+
 HEADERS = (
     "actions.hpp",
     "jet_assignment.hpp",
@@ -52,21 +54,26 @@ def load_root() -> Any:
 
     Raises
     ------
-    ImportError
+    AnalysisError
         If there is no ROOT, or the library or its headers cannot be loaded.
     """
     if "ROOT" not in sys.modules:
         os.environ.setdefault("EXTRA_CLING_ARGS", "-O2")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        import ROOT
+        try:
+            import ROOT
+        except ImportError as error:
+            raise AnalysisError(
+                f"ROOT cannot be imported ({error}): pip install 'ttbar[root]', or use a Python that has ROOT"
+            ) from None
 
     ROOT.gROOT.SetBatch(True)
     ROOT.PyConfig.IgnoreCommandLineOptions = True
     library = resource("lib", "libttbar.so")
     if ROOT.gSystem.Load(str(library)) < 0:
-        raise ImportError(f"{library} cannot be loaded: build and install the package again")
+        raise AnalysisError(f"{library} cannot be loaded: build and install the package again")
     ROOT.gInterpreter.AddIncludePath(str(resource("include")))
     if not ROOT.gInterpreter.Declare("".join(f'#include "ttbar/{header}"\n' for header in HEADERS)):
-        raise ImportError(f"the headers in {resource('include')} do not compile: install the package again")
+        raise AnalysisError(f"the headers in {resource('include')} do not compile: install the package again")
     return ROOT

@@ -4,10 +4,12 @@ A unit of work is a sample and some of its files. Its result is a `Partial`; the
 order, to the same whole.
 """
 
+import hashlib
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import hist
@@ -77,7 +79,17 @@ class Partial:
         )
 
 
-def initialise(threads: int | None, model: str | None) -> tuple[int, str]:
+@dataclass(frozen=True)
+class Ready:
+    """What a process that can run units works with."""
+
+    threads: int
+    """Number of threads that ROOT really uses."""
+    root_version: str
+    model_sha256: str | None
+
+
+def initialise(threads: int | None, model: str | None) -> Ready:
     """Make a process ready to run units.
 
     Parameters
@@ -89,10 +101,8 @@ def initialise(threads: int | None, model: str | None) -> tuple[int, str]:
 
     Returns
     -------
-    threads : int
-        Number of threads that ROOT will really use.
-    version : str
-        ROOT's version.
+    Ready
+        What it is ready with.
 
     Raises
     ------
@@ -107,10 +117,14 @@ def initialise(threads: int | None, model: str | None) -> tuple[int, str]:
     if model is not None:
         try:
             root.ttbar.load_models([model])
-            root.ttbar.model(0).require_features(len(root.ttbar.feature_names))
+            root.ttbar.require_features(root.ttbar.model(0))
         except Exception as error:
             raise InputError(_reason(error)) from None
-    return max(1, root.GetThreadPoolSize()), str(root.gROOT.GetVersion())
+    return Ready(
+        threads=max(1, root.GetThreadPoolSize()),
+        root_version=str(root.gROOT.GetVersion()),
+        model_sha256=model and hashlib.sha256(Path(model).read_bytes()).hexdigest(),
+    )
 
 
 def analyse(unit: Unit, tree: str, seed: int) -> Partial:
@@ -220,10 +234,10 @@ def run_unit(unit: Unit, tree: str, book: Callable[[Any], Callable[[], dict[str,
     """
     root = load_root()
     errors = root.ttbar.ErrorCollector()
-    started = time.perf_counter()
+    started, read = time.perf_counter(), root.TFile.GetFileBytesRead()
     try:
         collect = book(root.RDataFrame(tree, list(unit.paths)))
-        booked, cpu, read = time.perf_counter(), time.process_time(), root.TFile.GetFileBytesRead()
+        booked, cpu, read_by_process = time.perf_counter(), time.process_time(), _read_by_process()
         results = collect()
     except Exception as error:
         raise AnalysisError(f"{unit.sample}: the event loop failed: {_reason(error)}") from None
@@ -240,9 +254,16 @@ def run_unit(unit: Unit, tree: str, book: Callable[[Any], Callable[[], dict[str,
         booking_s=booked - started,
         loop_wall_s=time.perf_counter() - booked,
         loop_cpu_s=time.process_time() - cpu,
-        bytes_read=root.TFile.GetFileBytesRead() - read,
+        # RNTuples are read past the one counter, remote files past the other.
+        bytes_read=max(root.TFile.GetFileBytesRead() - read, _read_by_process() - read_by_process),
     )
     return Partial(events=events, cost=cost, **results)
+
+
+def _read_by_process() -> int:
+    """Bytes that this process has read from local files, as Linux counts them."""
+    counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(counters["rchar"])
 
 
 def _cutflow(counts: Mapping[str, Any], varied: bool) -> dict[str, dict[str, int]]:
@@ -259,4 +280,4 @@ def _cutflow(counts: Mapping[str, Any], varied: bool) -> dict[str, dict[str, int
 def _reason(error: Exception) -> str:
     """One line that says what a C++ exception is about."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return lines[-1].removeprefix("runtime_error: ") if lines else type(error).__name__

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ttbar.errors import InputError
+
 OF_A_RUN = (
     "run.json",
     "report.html",
@@ -34,11 +36,18 @@ def written_whole(path: Path) -> Iterator[Path]:
     ------
     pathlib.Path
         Where to write it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
     """
     beside = path.with_name(f".{path.name}.part")
     try:
         yield beside
         beside.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}; check the folder and disk") from None
     finally:
         beside.unlink(missing_ok=True)
 
@@ -67,7 +76,10 @@ def prepare(folder: Path, outdated: Iterable[str]) -> None:
     outdated : iterable of str
         Patterns of the files to remove.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for pattern in outdated:
-        for file in folder.glob(pattern):
-            file.unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for pattern in outdated:
+            for file in folder.glob(pattern):
+                file.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}; choose another folder with --output") from None

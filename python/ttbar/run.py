@@ -1,6 +1,5 @@
 """The main job: from a data set to the results folder."""
 
-import hashlib
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from ttbar.dataset import Sample, limit_files, load_dataset, select_samples
 from ttbar.errors import AnalysisError, InputError
 from ttbar.inputs import CheckedSample, check_samples
 from ttbar.library import resource
-from ttbar.loop import Partial, Unit
+from ttbar.loop import Partial, Ready, Unit
 from ttbar.progress import Display, say
 from ttbar.worker import Worker, WorkerDied
 
@@ -42,7 +41,7 @@ class Options:
     threads: int | None
     output: Path
     seed: int
-    skip_bad_files: bool
+    bad_files: str
     io_only: str | None
     plots: bool
     fit: bool
@@ -66,14 +65,20 @@ def run(options: Options) -> None:
         If the event loop fails.
     """
     started, start_date = time.perf_counter(), datetime.now(UTC)
-    results.prepare(options.output, ("metrics.json",) if options.io_only else results.OF_A_RUN)
+    outdated = ("metrics.json",) if options.io_only else results.OF_A_RUN
     with Worker() as worker:
         say("Starting ROOT")
         model = None if options.io_only else str(options.model)
-        ready = worker.start(loop.initialise, options.threads, model)
+        starting = worker.start(loop.initialise, options.threads, model)
+        try:
+            listed = _samples(options, worker)
+        except InputError:
+            results.prepare(options.output, outdated)
+            raise
+        results.prepare(options.output, outdated)
+        ready = worker.finish(starting)
         columns = dict.fromkeys(io_only.COLUMNS[options.io_only]) if options.io_only else definition.COLUMNS
-        samples = check(_samples(options, worker), options.tree, columns, options.skip_bad_files)
-        threads, root_version = worker.finish(ready)
+        samples = check(listed, options.tree, columns, options.bad_files == "skip")
         partials = _process(samples, options, worker)
         peak_memory = max(worker.call(loop.peak_memory), loop.peak_memory())
 
@@ -86,7 +91,7 @@ def run(options: Options) -> None:
     events = sum(partial.events for partial in partials.values())
     metrics = {
         "events": events,
-        "threads": threads,
+        "threads": ready.threads,
         **asdict(cost),
         "total_wall_s": time.perf_counter() - started,
         "events_per_s": events / cost.loop_wall_s,
@@ -97,7 +102,7 @@ def run(options: Options) -> None:
     if not options.io_only:
         from ttbar.report import write_page
 
-        provenance = _provenance(options, root_version, samples, partials, start_date)
+        provenance = _provenance(options, ready, samples, partials, start_date)
         write_page(options.output, provenance)
         results.write_json(options.output / "run.json", provenance)
     say(f"{events:,} events in {cost.loop_wall_s:.1f} s; the results are in {options.output}")
@@ -105,7 +110,7 @@ def run(options: Options) -> None:
 
 def _present(options: Options) -> None:
     """Plot and fit the histograms, as far as there is something to plot and to fit."""
-    # Imported here, since these take seconds that are better spent while ROOT works.
+    # Imported here, since this takes seconds that a run without it should not spend.
     from ttbar.fit import fit
     from ttbar.plot import plot
 
@@ -240,7 +245,7 @@ def _final_cutflow(samples: list[CheckedSample], partials: Mapping[str, Partial]
 
 def _provenance(
     options: Options,
-    root_version: str,
+    ready: Ready,
     samples: list[CheckedSample],
     partials: Mapping[str, Partial],
     start_date: datetime,
@@ -253,14 +258,11 @@ def _provenance(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),
-            "ROOT": root_version,
+            "ROOT": ready.root_version,
             **{package: version(package) for package in packages},
         },
         "options": asdict(options) | {"model": str(options.model), "output": str(options.output)},
-        "model": {
-            "path": str(options.model),
-            "sha256": hashlib.sha256(options.model.read_bytes()).hexdigest(),
-        },
+        "model": {"path": str(options.model), "sha256": ready.model_sha256},
         "samples": {
             sample.name: {
                 "nevts": sample.nevts,

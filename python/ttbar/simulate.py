@@ -4,9 +4,8 @@ The toy knows decay chains and shapes of distributions, but neither matrix eleme
 look like simulated CMS events of 2015 and exercise an analysis; nothing measured with them tells of nature.
 """
 
-import contextlib
-import json
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import platformdirs
 from rich.console import Console
 from rich.progress import track
 
+from ttbar import results
 from ttbar.errors import InputError
 from ttbar.library import load_root
 
@@ -79,13 +79,7 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
     unknown = [name for name in samples if name not in simulated_samples()]
     if unknown:
         raise ValueError(f"no sample {unknown[0]} can be simulated, only {', '.join(simulated_samples())}")
-    dataset_file = output / DATASET_NAME
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        dataset_file.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{output} cannot be written: {error.strerror}") from error
-
+    results.prepare(output, (DATASET_NAME,))
     n_files = min(FILES_PER_SAMPLE, events)
     jobs = [(name, number) for name in samples for number in range(n_files)]
     dataset: dict[str, Any] = {}
@@ -93,30 +87,19 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
         stored = events * (number + 1) // n_files - events * number // n_files
         path = output / f"{name}_{number}.root"
         options = root.ttbar.SimulationOptions(name, stored, number, seed, ballast)
-        with _written_whole(path) as draft:
-            generated = int(root.ttbar.simulate(str(draft), options))
+        with results.written_whole(path) as draft:
+            try:
+                generated = int(root.ttbar.simulate(str(draft), options))
+            except root.std.runtime_error as error:
+                raise InputError(f"{path} cannot be written: {error}") from None
         process, variation = name.split("__")
         content = dataset.setdefault(process, {}).setdefault(variation, {"nevts_total": 0, "files": []})
         content["nevts_total"] += generated
         counts = {"nevts": generated} | ({"entries": stored} if stored < generated else {})
         content["files"].append({"path": path.name, **counts})
 
-    with _written_whole(dataset_file) as draft:
-        draft.write_text(json.dumps(dataset, indent=2) + "\n")
-    return dataset_file
-
-
-@contextlib.contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    """Give a file to write beside `path`, which takes its place if all went well and goes away if not."""
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        yield draft
-        draft.replace(path)
-    except (OSError, load_root().std.runtime_error) as error:
-        raise InputError(f"{path} cannot be written: {error}") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    results.write_json(output / DATASET_NAME, dataset)
+    return output / DATASET_NAME
 
 
 def demo() -> Path:
@@ -127,8 +110,13 @@ def demo() -> Path:
     pathlib.Path
         Its data set file, in the user's cache.
     """
-    folder = platformdirs.user_cache_path("ttbar") / f"demo-{simulation_id()[:12]}"
-    dataset_file = folder / DATASET_NAME
-    if not dataset_file.exists():
-        simulate(folder, DEMO_EVENTS, simulated_samples(), seed=1, ballast=False)
-    return dataset_file
+    folder = platformdirs.user_cache_path("ttbar", ensure_exists=True) / f"demo-{simulation_id()[:12]}"
+    if not folder.exists():
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            made = simulate(Path(temporary) / folder.name, DEMO_EVENTS, simulated_samples(), seed=1, ballast=False)
+            try:
+                made.parent.rename(folder)
+            except OSError:
+                if not folder.exists():  # else another run was faster, with the same result
+                    raise
+    return folder / DATASET_NAME

@@ -11,7 +11,6 @@ import click
 import xgboost
 
 from ttbar import boosting, judgement, loop, matched_events, model_card
-from ttbar.errors import InputError
 from ttbar.judgement import Judgement
 from ttbar.matched_events import Source
 from ttbar.progress import say
@@ -58,9 +57,9 @@ def train(options: Options) -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with Worker() as worker:
         say("Starting ROOT")
-        threads, root_version = worker.call(loop.initialise, options.threads, None)
+        ready = worker.call(loop.initialise, options.threads, None)
         events = matched_events.read(options.source, worker)
-    outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, threads)
+    outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, ready.threads)
     judgements = {
         model_card.OUTCOME: judgement.judge(outcome.scores, outcome.unseen["true_permutation"]),
         **judgement.judge_yardsticks(outcome.unseen, events.permutations),
@@ -72,7 +71,7 @@ def train(options: Options) -> None:
         _command(options),
         {
             "Python": platform.python_version(),
-            "ROOT": root_version,
+            "ROOT": ready.root_version,
             **{package: version(package) for package in ("ttbar", "numpy", "scikit-learn")},
             "xgboost": xgboost.__version__,
         },
@@ -121,14 +120,8 @@ def validate_model(source: Source, model: Path, threads: int | None) -> dict[str
     """
     with Worker() as worker:
         say("Starting ROOT")
-        threads, _ = worker.call(loop.initialise, threads, str(model))
-        _, feature_names = worker.call(matched_events.conventions)
-        booster = xgboost.Booster({"nthread": threads}, model_file=model)
-        if booster.feature_names not in (None, list(feature_names)):
-            raise InputError(
-                f"{model}: its features are {', '.join(booster.feature_names)}, those of the analysis are "
-                f"{', '.join(feature_names)}; train a model with these, in this order"
-            )
+        ready = worker.call(loop.initialise, threads, str(model))
+        booster = xgboost.Booster({"nthread": ready.threads}, model_file=model)
         events = matched_events.read(source, worker)
     scores = boosting.predict(booster, events.records)
     return {

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -15,12 +16,23 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 REFRESH_S = 0.1
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 _counter: Any = None
 
 
 class WorkerDied(AnalysisError):  # noqa: N818 (it is an event)
-    """The process crashed, or was killed."""
+    """The process crashed, or was killed.
+
+    Parameters
+    ----------
+    exit_status : int or None
+        Its exit status: negative numbers are those of signals.
+    """
+
+    def __init__(self, exit_status: int | None) -> None:
+        super().__init__(f"the process that ran ROOT crashed (exit status {exit_status})")
+        self.exit_status = exit_status
 
 
 def counter_address() -> int:
@@ -33,6 +45,8 @@ def _share(counter: Any) -> None:
     _counter = counter
     # An interrupt goes to the whole group; the process that started us decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # If that process dies, however suddenly, nobody waits for this one.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Worker:
@@ -48,6 +62,7 @@ class Worker:
         self._context = multiprocessing.get_context("spawn")
         self._counter: Any = self._context.Value(ctypes.c_uint64, lock=False)
         self._pool: ProcessPoolExecutor | None = None
+        self._process: BaseProcess | None = None
         self.on_progress: Callable[[int], None] = lambda counted: None
 
     def __enter__(self) -> Self:
@@ -58,11 +73,10 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop, at once if there was an error."""
-        if self._pool is None:
+        if self._pool is None or self._process is None:
             return
         if error is not None:
-            for process in multiprocessing.active_children():
-                process.kill()
+            self._process.kill()
         self._pool.shutdown(cancel_futures=True)
 
     def start(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -80,9 +94,13 @@ class Worker:
         Future
             To be given to `finish`.
         """
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, self._context, initializer=_share, initargs=(self._counter,))
-        return self._pool.submit(function, *args, **kwargs)
+        if self._pool is not None:
+            return self._pool.submit(function, *args, **kwargs)
+        others = multiprocessing.active_children()
+        self._pool = ProcessPoolExecutor(1, self._context, initializer=_share, initargs=(self._counter,))
+        future = self._pool.submit(function, *args, **kwargs)
+        (self._process,) = (child for child in multiprocessing.active_children() if child not in others)
+        return future
 
     def finish(self, future: Future[T]) -> T:
         """Wait for a function that was started.
@@ -109,7 +127,7 @@ class Worker:
             return future.result()
         except BrokenProcessPool:
             self._pool = None
-            raise WorkerDied("the process that ran ROOT crashed") from None
+            raise WorkerDied(self._process.exitcode if self._process else None) from None
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Start a function and wait for it; see `start` and `finish`."""

@@ -23,6 +23,9 @@ class Forest {
     ///         this class does not evaluate
     explicit Forest(const std::string& path);
 
+    /// @return the file it was read from
+    const std::string& path() const noexcept;
+
     /// @return number of features of a row
     std::size_t n_features() const noexcept;
 

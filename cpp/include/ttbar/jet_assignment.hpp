@@ -65,6 +65,12 @@ PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVec
                                          const ROOT::RVecF& phi, const ROOT::RVecF& mass,
                                          const ROOT::RVecI& selected, const Lepton& lepton);
 
+/// Refuse a model that was not trained on these features.
+/// @param forest the model
+/// @throws std::runtime_error with a sentence that names the file, if it takes another number of features, or
+///         names others or in another order
+void require_features(const Forest& forest);
+
 /// The permutation with the highest probability, the first of equal ones. The last answers of each thread are
 /// kept, so that the universes of an event whose four jets are the same cost one evaluation.
 /// @param forest   model with feature_names.size() features
