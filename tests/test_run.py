@@ -22,9 +22,11 @@ SEED = 7
 MODEL = resource("models", "jet_assignment.json")
 
 
-def ttbar(*arguments: object, program: Sequence[str] = ("-m", "ttbar")) -> subprocess.CompletedProcess[str]:
+def ttbar(
+    *arguments: object, program: Sequence[str] = ("-m", "ttbar"), cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, cwd=cwd)
 
 
 def run_analysis(*arguments: object, everything: bool = False) -> subprocess.CompletedProcess[str]:
