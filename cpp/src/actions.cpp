@@ -10,8 +10,8 @@ ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node) {
     return node.Count();
 }
 
-ROOT::RDF::RResultPtr<TH2D> histogram(ROOT::RDF::RNode node, const ROOT::RDF::TH2DModel& model,
-                                      const std::string& x, const std::string& y, const std::string& weight) {
+ROOT::RDF::RResultPtr<TH2D> histogram(ROOT::RDF::RNode node, const ROOT::RDF::TH2DModel& model, const std::string& x,
+                                      const std::string& y, const std::string& weight) {
     return node.Histo2D<double, double, double>(model, x, y, weight);
 }
 

@@ -112,12 +112,10 @@ void walk(const std::vector<Node>& nodes, const std::array<typename Node::Row, b
 class ValueChain {
   public:
     explicit ValueChain(const std::vector<Tree>& trees)
-        : nodes_(chain<ValueNode>(trees,
-                                  [](const TreeNode& node) {
-                                      return ValueNode{node.value, node.feature, node.default_left, 0,
-                                                       nothing};
-                                  },
-                                  {-std::numeric_limits<float>::infinity(), 0, false, 0, nothing})) {}
+        : nodes_(chain<ValueNode>(
+              trees,
+              [](const TreeNode& node) { return ValueNode{node.value, node.feature, node.default_left, 0, nothing}; },
+              {-std::numeric_limits<float>::infinity(), 0, false, 0, nothing})) {}
 
     void add(const std::array<const float*, block>& rows, std::array<float, block>& margins) const {
         walk(nodes_, rows, margins);

@@ -15,8 +15,7 @@ namespace ttbar {
 namespace {
 
 // Numbers are parsed as float32 directly, as xgboost does: rounded twice, the last bit could differ.
-using Json =
-    nlohmann::basic_json<std::map, std::vector, std::string, bool, std::int64_t, std::uint64_t, float>;
+using Json = nlohmann::basic_json<std::map, std::vector, std::string, bool, std::int64_t, std::uint64_t, float>;
 
 const std::string booster_path = "/learner/gradient_booster";
 const std::string trees_path = booster_path + "/model/trees";
@@ -164,9 +163,7 @@ class ModelParser : public nlohmann::json_sax<Json> {
         return true;
     }
 
-    bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override {
-        return false;
-    }
+    bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception&) override { return false; }
 
   private:
     static constexpr std::size_t max_depth = 32;
@@ -216,8 +213,7 @@ bool is_ubjson(const std::string& bytes) {
 
 ForestFile parse(const std::string& bytes) {
     ModelParser model(bytes.size());
-    if (!Json::sax_parse(bytes, &model,
-                         is_ubjson(bytes) ? Json::input_format_t::ubjson : Json::input_format_t::json))
+    if (!Json::sax_parse(bytes, &model, is_ubjson(bytes) ? Json::input_format_t::ubjson : Json::input_format_t::json))
         refuse("is truncated, damaged or no model at all: "
                "save it again with xgboost's save_model, as .json or .ubj");
 
@@ -247,8 +243,7 @@ ForestFile parse(const std::string& bytes) {
         for (const TreeNode& node : tree)
             if (!(static_cast<float>(node.feature) < *n_features))
                 refuse("is damaged, a tree splits on a feature that it does not have: save it again");
-    return {static_cast<std::size_t>(*n_features), std::move(model.feature_names), *base_score,
-            std::move(model.trees)};
+    return {static_cast<std::size_t>(*n_features), std::move(model.feature_names), *base_score, std::move(model.trees)};
 }
 
 } // namespace

@@ -33,8 +33,7 @@ struct ForestFile {
 /// @param path JSON or UBJSON file
 /// @return its content
 /// @throws std::runtime_error with a sentence that names the file, if it cannot be read, is damaged or holds
-/// another
-///         kind of model
+///         another kind of model
 ForestFile read_forest(const std::string& path);
 
 } // namespace ttbar

@@ -29,9 +29,8 @@ int find_best(const Forest& forest, const PermutationFeatures& features) {
 
 } // namespace
 
-PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta,
-                                         const ROOT::RVecF& phi, const ROOT::RVecF& mass,
-                                         const ROOT::RVecI& selected, const Lepton& lepton) {
+PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
+                                         const ROOT::RVecF& mass, const ROOT::RVecI& selected, const Lepton& lepton) {
     struct Jet {
         double eta, phi, mass;
         float pt;
@@ -79,8 +78,9 @@ void require_features(const Forest& forest) {
     const auto& names = forest.feature_names();
     for (std::size_t i = 0; i < names.size(); ++i)
         if (names[i] != feature_names[i])
-            throw std::runtime_error("model " + forest.path() + " has the feature " + names[i] + " where the analysis has " +
-                                     feature_names[i] + ": give a model that was trained on these features");
+            throw std::runtime_error("model " + forest.path() + " has the feature " + names[i] +
+                                     " where the analysis has " + feature_names[i] +
+                                     ": give a model that was trained on these features");
 }
 
 int best_permutation(const Forest& forest, const PermutationFeatures& features) {

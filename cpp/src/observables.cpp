@@ -25,9 +25,8 @@ double scalar_sum(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::R
     return sum;
 }
 
-double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
-                   const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected,
-                   double min_btag) {
+double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
+                   const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag) {
     ROOT::RVec<FourMomentum> jets;
     jets.reserve(selected.size());
     for (const int jet : selected) {
@@ -47,8 +46,7 @@ double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RV
                 if (!trijet.btagged || pt_squared <= best_pt_squared)
                     continue;
                 best_pt_squared = pt_squared;
-                best_mass_squared =
-                    std::max(0., trijet.energy * trijet.energy - pt_squared - trijet.pz * trijet.pz);
+                best_mass_squared = std::max(0., trijet.energy * trijet.energy - pt_squared - trijet.pz * trijet.pz);
             }
         }
     return best_pt_squared < 0. ? -1. : std::sqrt(best_mass_squared);

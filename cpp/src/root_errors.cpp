@@ -4,11 +4,11 @@
 
 namespace ttbar {
 
-ErrorCollector* ErrorCollector::s_current = nullptr;
+ErrorCollector* ErrorCollector::current_ = nullptr;
 
-ErrorCollector::ErrorCollector() : m_outer(s_current) {
-    s_current = this;
-    m_previous = SetErrorHandler(&ErrorCollector::handle);
+ErrorCollector::ErrorCollector() : outer_(current_) {
+    current_ = this;
+    previous_ = SetErrorHandler(&ErrorCollector::handle);
 }
 
 ErrorCollector::~ErrorCollector() {
@@ -16,37 +16,36 @@ ErrorCollector::~ErrorCollector() {
 }
 
 void ErrorCollector::stop() {
-    if (m_stopped)
+    if (stopped_)
         return;
-    m_stopped = true;
-    s_current = m_outer;
-    SetErrorHandler(m_previous);
+    stopped_ = true;
+    current_ = outer_;
+    SetErrorHandler(previous_);
 }
 
 std::size_t ErrorCollector::count() const {
-    const std::lock_guard lock(m_mutex);
-    return m_count;
+    const std::lock_guard lock(mutex_);
+    return count_;
 }
 
 std::string ErrorCollector::first() const {
-    const std::lock_guard lock(m_mutex);
-    return m_first;
+    const std::lock_guard lock(mutex_);
+    return first_;
 }
 
 void ErrorCollector::handle(int level, Bool_t abort, const char* location, const char* message) {
     // The handler of the innermost collector runs; its outer ones must hear of the message as well.
     ErrorHandlerFunc_t forward = nullptr;
-    for (auto* collector = s_current; collector != nullptr; collector = collector->m_outer) {
-        forward = collector->m_previous;
+    for (auto* collector = current_; collector != nullptr; collector = collector->outer_) {
+        forward = collector->previous_;
         if (level < kError)
             continue;
-        const std::lock_guard lock(collector->m_mutex);
-        if (collector->m_count++ == 0) {
-            collector->m_first = std::string(location ? location : "ROOT") + ": " + message;
+        const std::lock_guard lock(collector->mutex_);
+        if (collector->count_++ == 0) {
+            collector->first_ = std::string(location ? location : "ROOT") + ": " + message;
             // A damaged file may say anything.
             std::replace_if(
-                collector->m_first.begin(), collector->m_first.end(),
-                [](char c) { return c < ' ' || c > '~'; }, '?');
+                collector->first_.begin(), collector->first_.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
         }
     }
     if (forward != nullptr)

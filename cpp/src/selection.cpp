@@ -20,10 +20,9 @@ int count_at_least(const ROOT::RVecF& values, const ROOT::RVecI& selected, doubl
         std::count_if(selected.begin(), selected.end(), [&](int jet) { return values[jet] >= threshold; }));
 }
 
-Lepton first_lepton(const ROOT::RVecF& electron_pt, const ROOT::RVecF& electron_eta,
-                    const ROOT::RVecF& electron_phi, const ROOT::RVecF& electron_mass,
-                    const ROOT::RVecF& muon_pt, const ROOT::RVecF& muon_eta, const ROOT::RVecF& muon_phi,
-                    const ROOT::RVecF& muon_mass, double min_pt) {
+Lepton first_lepton(const ROOT::RVecF& electron_pt, const ROOT::RVecF& electron_eta, const ROOT::RVecF& electron_phi,
+                    const ROOT::RVecF& electron_mass, const ROOT::RVecF& muon_pt, const ROOT::RVecF& muon_eta,
+                    const ROOT::RVecF& muon_phi, const ROOT::RVecF& muon_mass, double min_pt) {
     for (std::size_t i = 0; i < electron_pt.size(); ++i)
         if (electron_pt[i] > min_pt)
             return {electron_eta[i], electron_phi[i], electron_mass[i]};

@@ -63,8 +63,7 @@ class Collection {
     template <class T>
     struct Column : std::array<T, max_length> {
         Column(Collection& collection, const std::string& name) {
-            add_branch(collection.tree_, collection.name_ + "_" + name, leaf_type<T>(), this->data(),
-                       collection.name_);
+            add_branch(collection.tree_, collection.name_ + "_" + name, leaf_type<T>(), this->data(), collection.name_);
         }
     };
 

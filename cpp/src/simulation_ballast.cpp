@@ -59,8 +59,7 @@ Ballast::Ballast(TTree& tree, std::map<std::string, const std::uint32_t*> counte
 
 void Ballast::draw() {
     for (Collection& collection : collections_)
-        collection.length =
-            collection.min_length + random_bits() % (collection.max_length - collection.min_length + 1);
+        collection.length = collection.min_length + random_bits() % (collection.max_length - collection.min_length + 1);
     for (const Column& column : columns_) {
         switch (column.shape.type) {
         case 'F':

@@ -61,8 +61,7 @@ constexpr double semileptonic_b = 0.22;
 constexpr double jet_radius = 0.4, gen_jet_min_pt = 10;
 
 // Reconstructed jets.
-constexpr double jet_response = 0.985, jet_angle = 0.015, jet_min_pt = 15, jet_max_eta = 5.1,
-                 tracker_eta = 2.5;
+constexpr double jet_response = 0.985, jet_angle = 0.015, jet_min_pt = 15, jet_max_eta = 5.1, tracker_eta = 2.5;
 constexpr double pileup_jets = 0.8, pileup_pt_exponent = 5.5;
 constexpr double electron_from_jet = 0.05;
 
@@ -122,8 +121,7 @@ double recorded_mass(const Momentum& momentum, int id) {
 class Generator {
   public:
     Generator(const Sample& sample, std::uint64_t seed, std::uint64_t number, Event& event)
-        : process_(sample.process), modelling_(sample.modelling), random_(seed, sample.stream, number),
-          event_(event) {}
+        : process_(sample.process), modelling_(sample.modelling), random_(seed, sample.stream, number), event_(event) {}
 
     bool run() {
         // The filter comes first, since it rejects most events of some processes.
@@ -174,29 +172,25 @@ class Generator {
         const double excess = random_.exponential(mean_excess / 2) + random_.exponential(mean_excess / 2);
         const double system_mass = (mass[0] + mass[1]) * (1 + excess);
         const double max_rapidity = std::log(2 * 0.9 * beam_energy / system_mass);
-        const double rapidity =
-            std::clamp(random_.normal(0, process_.rapidity_width), -max_rapidity, max_rapidity);
+        const double rapidity = std::clamp(random_.normal(0, process_.rapidity_width), -max_rapidity, max_rapidity);
         const Momentum system(0, 0, system_mass * std::sinh(rapidity), system_mass * std::cosh(rapidity));
 
         const int direction = random_.chance(0.5) ? 1 : -1;
         for (const int side : {1, -1}) {
             const int incoming = process_.incoming[side == direction ? 0 : 1];
             const double energy = (system.E() + side * system.Pz()) / 2;
-            add(Momentum(0, 0, side * energy, energy), incoming == pdg::gluon ? incoming : sign * incoming,
-                -1, status::incoming,
-                flag::hard | flag::from_hard_process_before_radiation | flag::last_copy);
+            add(Momentum(0, 0, side * energy, energy), incoming == pdg::gluon ? incoming : sign * incoming, -1,
+                status::incoming, flag::hard | flag::from_hard_process_before_radiation | flag::last_copy);
         }
         const Momentum radiation = add_radiation();
 
         std::array<Momentum, 2> momentum{system, {}};
         if (n_outgoing == 2)
-            std::tie(momentum[0], momentum[1]) =
-                decay(system, mass[0], mass[1], direction * scattering_angle());
+            std::tie(momentum[0], momentum[1]) = decay(system, mass[0], mass[1], direction * scattering_angle());
         for (int i = 0; i < n_outgoing; ++i) {
             const bool resonance = recorded_mass(momentum[i], id[i]) > 0;
-            const int first =
-                add(momentum[i], id[i], 0, resonance ? status::hard_resonance : status::hard_outgoing,
-                    flag::hard | flag::first_copy);
+            const int first = add(momentum[i], id[i], 0, resonance ? status::hard_resonance : status::hard_outgoing,
+                                  flag::hard | flag::first_copy);
             continue_chain(recoil(first, system, radiation));
         }
     }
@@ -231,8 +225,7 @@ class Generator {
     Momentum add_radiation() {
         Momentum sum;
         for (std::size_t i = 0; i < n_radiated_; ++i) {
-            const double eta =
-                std::clamp(random_.normal(0, radiated_eta_width), -radiated_max_eta, radiated_max_eta);
+            const double eta = std::clamp(random_.normal(0, radiated_eta_width), -radiated_max_eta, radiated_max_eta);
             const double phi = random_.uniform(-pi, pi);
             const Momentum momentum = from_cylindrical(radiated_pt_[i], eta, phi, 0);
             const int id = draw_radiated_id();
@@ -258,14 +251,12 @@ class Generator {
     /// Two-body decay, isotropic unless an angle is given.
     /// @param cos_theta cosine of the polar angle of the first daughter at rest
     /// @return momenta of the daughters
-    std::pair<Momentum, Momentum> decay(const Momentum& parent, double mass1, double mass2,
-                                        double cos_theta) {
+    std::pair<Momentum, Momentum> decay(const Momentum& parent, double mass1, double mass2, double cos_theta) {
         const double mass = parent.M();
         const double energy1 = (mass * mass + mass1 * mass1 - mass2 * mass2) / (2 * mass);
         const double p = std::sqrt(std::max(0., energy1 * energy1 - mass1 * mass1));
         const double sin_theta = std::sqrt(1 - cos_theta * cos_theta), phi = random_.uniform(-pi, pi);
-        const double px = p * sin_theta * std::cos(phi), py = p * sin_theta * std::sin(phi),
-                     pz = p * cos_theta;
+        const double px = p * sin_theta * std::cos(phi), py = p * sin_theta * std::sin(phi), pz = p * cos_theta;
         const auto frame = -parent.BoostToCM();
         return {ROOT::Math::VectorUtil::boost(Momentum(px, py, pz, energy1), frame),
                 ROOT::Math::VectorUtil::boost(Momentum(-px, -py, -pz, mass - energy1), frame)};
@@ -295,9 +286,8 @@ class Generator {
             const double gamma = std::sqrt(1 + x * x + y * y);
             const ROOT::Math::XYZVector beta(x / gamma, y / gamma, 0);
             const bool last = resonance && step == n_steps;
-            index =
-                add(ROOT::Math::VectorUtil::boost(particle.momentum, beta), particle.id, index,
-                    last ? status::recoiled : status::recoiling, flag::copy | (last ? flag::last_copy : 0));
+            index = add(ROOT::Math::VectorUtil::boost(particle.momentum, beta), particle.id, index,
+                        last ? status::recoiled : status::recoiling, flag::copy | (last ? flag::last_copy : 0));
         }
         return index;
     }
@@ -331,10 +321,8 @@ class Generator {
         const Particle mother = event_.particles[index];
         const int sign = mother.id > 0 ? 1 : -1;
         const auto [w, b] = decay(mother.momentum, draw_mass(pdg::w), b_mass);
-        const int first_w =
-            add(w, sign * pdg::w, index, status::hard_resonance, flag::hard | flag::first_copy);
-        const int first_b =
-            add(b, sign * pdg::b, index, status::hard_outgoing, flag::hard | flag::first_copy);
+        const int first_w = add(w, sign * pdg::w, index, status::hard_resonance, flag::hard | flag::first_copy);
+        const int first_b = add(b, sign * pdg::b, index, status::hard_outgoing, flag::hard | flag::first_copy);
         continue_chain(add(w, sign * pdg::w, first_w, status::resonance, flag::copy | flag::last_copy));
         continue_chain(first_b);
     }
@@ -349,9 +337,8 @@ class Generator {
         const auto [momentum1, momentum2] = decay(mother.momentum, down == pdg::tau ? tau_mass : 0, 0);
         const int flags = flag::hard | flag::first_copy | (hadrons ? 0 : flag::last_copy);
         const int charged_status = down == pdg::tau ? status::decayed : status::stable;
-        const int first =
-            add(momentum1, -sign * down, index, hadrons ? status::hard_outgoing : charged_status,
-                flags | (down == pdg::tau ? flag::decayed : 0));
+        const int first = add(momentum1, -sign * down, index, hadrons ? status::hard_outgoing : charged_status,
+                              flags | (down == pdg::tau ? flag::decayed : 0));
         const int second =
             add(momentum2, sign * (down + 1), index, hadrons ? status::hard_outgoing : status::stable, flags);
         continue_chain(first);
@@ -362,9 +349,8 @@ class Generator {
     void decay_tau(int index) {
         const Particle mother = event_.particles[index];
         const int sign = mother.id > 0 ? 1 : -1;
-        const int flags = flag::prompt | flag::tau_product | flag::prompt_tau_product |
-                          flag::direct_tau_product | flag::direct_prompt_tau_product | flag::first_copy |
-                          flag::last_copy;
+        const int flags = flag::prompt | flag::tau_product | flag::prompt_tau_product | flag::direct_tau_product |
+                          flag::direct_prompt_tau_product | flag::first_copy | flag::last_copy;
         if (random_.chance(tau_to_hadrons)) {
             const auto [hadrons, neutrino] = decay(mother.momentum, rho_mass, 0);
             add(hadrons, -sign * pdg::rho, index, status::decayed, flags);
@@ -389,9 +375,9 @@ class Generator {
         if (random_.chance(splitting_probability * modelling_.splitting)) {
             const double share = random_.log_uniform(0.1, 0.5);
             const double angle = random_.log_uniform(0.25, 1.2), azimuth = random_.uniform(-pi, pi);
-            const Momentum gluon = from_cylindrical(share * quark.momentum.Pt(),
-                                                    quark.momentum.Eta() + angle * std::cos(azimuth),
-                                                    quark.momentum.Phi() + angle * std::sin(azimuth), 0);
+            const Momentum gluon =
+                from_cylindrical(share * quark.momentum.Pt(), quark.momentum.Eta() + angle * std::cos(azimuth),
+                                 quark.momentum.Phi() + angle * std::sin(azimuth), 0);
             add(gluon, pdg::gluon, index, status::showered, flag::copy | flag::first_copy | flag::last_copy);
             fragment(gluon, pdg::gluon);
             const auto rest = quark.momentum.Vect() - gluon.Vect();
@@ -425,17 +411,14 @@ class Generator {
 
     /// Jets of particles: around the hardest first.
     void cluster() {
-        const auto harder = [](const auto& one, const auto& other) {
-            return one.momentum.Pt() > other.momentum.Pt();
-        };
+        const auto harder = [](const auto& one, const auto& other) { return one.momentum.Pt() > other.momentum.Pt(); };
         std::sort(event_.visible.begin(), event_.visible.end(), harder);
         for (const Visible& part : event_.visible) {
             const bool parton = std::abs(part.id) < pdg::top || part.id == pdg::gluon;
             const int heavy = std::abs(part.id) == 4 || std::abs(part.id) == 5 ? std::abs(part.id) : 0;
-            const auto jet =
-                std::find_if(event_.gen_jets.begin(), event_.gen_jets.end(), [&](const GenJet& seed) {
-                    return ROOT::Math::VectorUtil::DeltaR(seed.momentum, part.momentum) < jet_radius;
-                });
+            const auto jet = std::find_if(event_.gen_jets.begin(), event_.gen_jets.end(), [&](const GenJet& seed) {
+                return ROOT::Math::VectorUtil::DeltaR(seed.momentum, part.momentum) < jet_radius;
+            });
             if (jet == event_.gen_jets.end()) {
                 event_.gen_jets.push_back({part.momentum, parton ? part.id : 0, heavy});
                 continue;

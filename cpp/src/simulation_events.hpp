@@ -16,18 +16,17 @@ using Momentum = ROOT::Math::PxPyPzEVector;
 /// The process that a sample holds: two partons make a heavy system of one or two particles.
 /// Identities are those of the Particle Data Group.
 struct Process {
-    int incoming[2]; ///< identities of the incoming partons
-    int outgoing[2]; ///< identities of the outgoing particles; the second is 0 if there is one alone
-    double conjugate_fraction; ///< share of events with all particles replaced by their antiparticles
-    bool leptonic;             ///< whether all W bosons decay to leptons
-    double mean_excess;        ///< mean of the system's mass over the sum of its particles' masses, minus one
-    double
-        pole_distance; ///< distance from |cos theta| = 1 of the pole in the scattering angle; large is flat
+    int incoming[2];             ///< identities of the incoming partons
+    int outgoing[2];             ///< identities of the outgoing particles; the second is 0 if there is one alone
+    double conjugate_fraction;   ///< share of events with all particles replaced by their antiparticles
+    bool leptonic;               ///< whether all W bosons decay to leptons
+    double mean_excess;          ///< mean of the system's mass over the sum of its particles' masses, minus one
+    double pole_distance;        ///< distance from |cos theta| = 1 of the pole in the scattering angle; large is flat
     double rapidity_width;       ///< standard deviation of the system's rapidity
     double mean_radiated_jets;   ///< mean number of radiated jets, distributed as a geometric series
     double radiated_pt_exponent; ///< n in the falling spectrum pt^-n of the radiated jets
-    int min_radiated_jets; ///< generator filter: radiated jets with pt > 20 GeV that a stored event has at
-                           ///< least
+    int min_radiated_jets;       ///< generator filter: radiated jets with pt > 20 GeV that a stored event has at
+                                 ///< least
 };
 
 /// What alternative simulations change, as factors.

@@ -26,8 +26,7 @@ class Ancestry {
 
     /// @return the first copy of a particle
     int first_copy(int particle) const {
-        for (int before = mother(particle); before >= 0 && id_[before] == id_[particle];
-             before = mother(particle))
+        for (int before = mother(particle); before >= 0 && id_[before] == id_[particle]; before = mother(particle))
             particle = before;
         return particle;
     }
@@ -81,9 +80,8 @@ ROOT::RVecI quark_labels(const ROOT::RVecI& id, const ROOT::RVecI& mother, const
     return labels;
 }
 
-ROOT::RVecI matched_quarks(const ROOT::RVecF& quark_eta, const ROOT::RVecF& quark_phi,
-                           const ROOT::RVecI& labels, const ROOT::RVecF& jet_eta, const ROOT::RVecF& jet_phi,
-                           const ROOT::RVecI& selected) {
+ROOT::RVecI matched_quarks(const ROOT::RVecF& quark_eta, const ROOT::RVecF& quark_phi, const ROOT::RVecI& labels,
+                           const ROOT::RVecF& jet_eta, const ROOT::RVecF& jet_phi, const ROOT::RVecI& selected) {
     ROOT::RVecI matched(selected.size(), -1);
     for (std::size_t i = 0; i < selected.size(); ++i) {
         double nearest = matching_distance;
@@ -118,11 +116,9 @@ MatchedEvent matched_event(std::uint64_t number, int true_permutation, const Per
                            const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
                            const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected) {
     const auto of_jets = [&](const ROOT::RVecF& values) {
-        return MatchedEvent::Jets{values[selected[0]], values[selected[1]], values[selected[2]],
-                                  values[selected[3]]};
+        return MatchedEvent::Jets{values[selected[0]], values[selected[1]], values[selected[2]], values[selected[3]]};
     };
-    return {number,       true_permutation, features,      of_jets(pt),
-            of_jets(eta), of_jets(phi),     of_jets(mass), of_jets(btag)};
+    return {number, true_permutation, features, of_jets(pt), of_jets(eta), of_jets(phi), of_jets(mass), of_jets(btag)};
 }
 
 } // namespace ttbar

@@ -60,21 +60,26 @@ class Region:
     """Expression that selects the events."""
     observable: str
     """Expression of the quantity on the x axis, in GeV."""
-    label: str
-    """Title of the x axis."""
+    symbol: str
+    """What the observable is called in formulas, in TeX."""
+
+    @property
+    def label(self) -> str:
+        """Title of the x axis, with TeX between dollar signs."""
+        return f"${self.symbol}$ [GeV]"
 
 
 REGIONS = {
     "4j1b": Region(
         condition=f"ttbar::count_at_least(Jet_btagCSVV2, jets, {MIN_BTAG}) == 1",
         observable="ttbar::scalar_sum(Jet_pt, jet_scale, jets)",
-        label="$H_T$ [GeV]",
+        symbol="H_{T}",
     ),
     # Strictly above the threshold here, at or above it in the common cut: this is part of the definition.
     "4j2b": Region(
         condition=f"ttbar::count_above(Jet_btagCSVV2, jets, {MIN_BTAG}) >= 2",
         observable=f"ttbar::trijet_mass(Jet_pt, Jet_eta, Jet_phi, Jet_mass, Jet_btagCSVV2, jets, {MIN_BTAG})",
-        label="$m_{bjj}$ [GeV]",
+        symbol="m_{bjj}",
     ),
 }
 

@@ -35,8 +35,9 @@ def from_root(histogram: Any, region: str) -> hist.Hist[Any]:
     """
     if not histogram.GetSumw2N():
         raise ValueError(f"the histogram of {region} has no sums of squared weights")
+    title = f"{definition.REGIONS[region].symbol} [GeV]"  # ROOT draws TeX without dollar signs
     copy = hist.Hist(
-        hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label),
+        hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=title),
         hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL),
         storage=hist.storage.Weight(),
     )

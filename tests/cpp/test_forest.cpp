@@ -70,8 +70,7 @@ std::string write(const std::string& content) {
 }
 
 /// A tree; columns as xgboost calls them.
-json tree(const json& left, const json& right, const json& feature, const json& value,
-          const json& default_left) {
+json tree(const json& left, const json& right, const json& feature, const json& value, const json& default_left) {
     return {{"left_children", left},        {"right_children", right},
             {"split_indices", feature},     {"split_conditions", value},
             {"default_left", default_left}, {"split_type", std::vector<int>(left.size(), 0)}};
@@ -101,8 +100,7 @@ json model(const std::vector<json>& trees, int n_features = 2, const std::string
     return {{"learner",
              {{"feature_names", json::array()},
               {"gradient_booster",
-               {{"model",
-                 {{"gbtree_model_param", {{"num_trees", std::to_string(trees.size())}}}, {"trees", trees}}},
+               {{"model", {{"gbtree_model_param", {{"num_trees", std::to_string(trees.size())}}}, {"trees", trees}}},
                 {"name", "gbtree"}}},
               {"learner_model_param",
                {{"base_score", base_score},
@@ -160,11 +158,11 @@ std::function<void(json&)> in_first_tree(const std::string& column, const json& 
     return [=](json& learner) { learner["gradient_booster"]["model"]["trees"][0][column] = values; };
 }
 
-#define CHECK_SAYS(message, words)                                                                           \
-    do {                                                                                                     \
-        const std::string said = message;                                                                    \
-        CAPTURE(said);                                                                                       \
-        CHECK(said.find(words) != std::string::npos);                                                        \
+#define CHECK_SAYS(message, words)                                                                                     \
+    do {                                                                                                               \
+        const std::string said = message;                                                                              \
+        CAPTURE(said);                                                                                                 \
+        CHECK(said.find(words) != std::string::npos);                                                                  \
     } while (false)
 
 } // namespace
@@ -370,10 +368,8 @@ TEST_CASE("Models of another kind are refused, with the reason") {
                    learner["gradient_booster"] = {{"gbtree", learner["gradient_booster"]}, {"name", "dart"}};
                }),
                "booster dart");
-    CHECK_SAYS(refusal_after([](json& learner) { learner["learner_model_param"]["num_class"] = "3"; }),
-               "classes");
-    CHECK_SAYS(refusal_after([](json& learner) { learner["learner_model_param"]["num_target"] = "2"; }),
-               "targets");
+    CHECK_SAYS(refusal_after([](json& learner) { learner["learner_model_param"]["num_class"] = "3"; }), "classes");
+    CHECK_SAYS(refusal_after([](json& learner) { learner["learner_model_param"]["num_target"] = "2"; }), "targets");
     CHECK_SAYS(refusal_after(in_first_tree("tree_param", {{"size_leaf_vector", "3"}})), "vectors as leaves");
     CHECK_SAYS(refusal_after(in_first_tree("split_type", {1, 0, 0})), "categorical");
     CHECK(refusal_after(in_first_tree("tree_param", {{"size_leaf_vector", "1"}})).empty());
@@ -386,20 +382,18 @@ TEST_CASE("Files that are no models are refused") {
     CHECK_SAYS(refusal(""), "truncated");
     CHECK_SAYS(refusal("binf\1\2\3"), "truncated");
     CHECK_SAYS(refusal(std::string(1000, '\xff')), "truncated");
-    CHECK_THROWS_WITH_AS(Forest("/nowhere/model.json"),
-                         doctest::Contains("/nowhere/model.json cannot be opened: "), std::runtime_error);
+    CHECK_THROWS_WITH_AS(Forest("/nowhere/model.json"), doctest::Contains("/nowhere/model.json cannot be opened: "),
+                         std::runtime_error);
     CHECK_THROWS_WITH_AS(Forest("/"), doctest::Contains("cannot be opened: "), std::runtime_error);
 }
 
 TEST_CASE("Parameters that cannot be are refused") {
     for (const char* base_score : {"0", "1", "-1E0", "[]", "[1E-1,2E-1]", "NaN", "x", ""})
-        CHECK_FALSE(refusal_after([=](json& learner) {
-                        learner["learner_model_param"]["base_score"] = base_score;
-                    }).empty());
+        CHECK_FALSE(
+            refusal_after([=](json& learner) { learner["learner_model_param"]["base_score"] = base_score; }).empty());
     for (const char* n_features : {"0", "1", "-2", "1E30", ""})
-        CHECK_FALSE(refusal_after([=](json& learner) {
-                        learner["learner_model_param"]["num_feature"] = n_features;
-                    }).empty());
+        CHECK_FALSE(
+            refusal_after([=](json& learner) { learner["learner_model_param"]["num_feature"] = n_features; }).empty());
     CHECK_SAYS(refusal(model({}).dump()), "no trees");
     CHECK_SAYS(refusal_after([](json& learner) {
                    learner["gradient_booster"]["model"]["gbtree_model_param"]["num_trees"] = "3";
@@ -408,8 +402,8 @@ TEST_CASE("Parameters that cannot be are refused") {
 }
 
 TEST_CASE("Trees that cannot be are refused") {
-    for (const char* column : {"left_children", "right_children", "split_indices", "split_conditions",
-                               "default_left", "split_type"})
+    for (const char* column :
+         {"left_children", "right_children", "split_indices", "split_conditions", "default_left", "split_type"})
         CHECK_SAYS(refusal_after(in_first_tree(column, {0, 0})), "different lengths");
     CHECK_SAYS(refusal_after(in_first_tree("left_children", json::array())), "different lengths");
     CHECK_SAYS(refusal_after(in_first_tree("left_children", {3, -1, -1})), "out of range");

@@ -11,8 +11,7 @@ using Words = std::array<std::uint32_t, 4>;
 TEST_CASE("Philox reproduces the published known answers") {
     // kat_vectors of the Random123 distribution
     CHECK(ttbar::philox4x32({0, 0, 0, 0}, {0, 0}) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
-    CHECK(ttbar::philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}) ==
-          Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+    CHECK(ttbar::philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}) == Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
     CHECK(ttbar::philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}) ==
           Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
@@ -22,10 +21,8 @@ TEST_CASE("a smearing factor is a function of the event, the jet and the seed") 
     const auto words = ttbar::philox4x32({5, 7, 1, 2}, {3, 4});
     const double u = (words[0] + 0.5) / std::pow(2., 32), v = (words[1] + 0.5) / std::pow(2., 32);
     CHECK(ttbar::smearing_factor(id, 4, 0.05, 3) ==
-          doctest::Approx(1 + 0.05 * std::sqrt(-2 * std::log(u)) * std::cos(2 * std::acos(-1.) * v))
-              .epsilon(1e-15));
-    CHECK(ttbar::smearing_factor(id, 4, 0.05, 3 + (std::uint64_t{1} << 32)) ==
-          ttbar::smearing_factor(id, 4, 0.05, 3));
+          doctest::Approx(1 + 0.05 * std::sqrt(-2 * std::log(u)) * std::cos(2 * std::acos(-1.) * v)).epsilon(1e-15));
+    CHECK(ttbar::smearing_factor(id, 4, 0.05, 3 + (std::uint64_t{1} << 32)) == ttbar::smearing_factor(id, 4, 0.05, 3));
     CHECK(ttbar::smearing_factor(id, 5, 0.05, 3) != ttbar::smearing_factor(id, 4, 0.05, 3));
     CHECK(ttbar::smearing_factor(id, 4, 0.05, 4) != ttbar::smearing_factor(id, 4, 0.05, 3));
 }
@@ -35,8 +32,7 @@ TEST_CASE("smearing factors are normally distributed and bounded") {
     double sum = 0, squares = 0;
     int beyond_two = 0;
     for (int event = 0; event < n; ++event) {
-        const double pull =
-            (ttbar::smearing_factor({1, 1, static_cast<std::uint64_t>(event)}, 0, 0.05, 1) - 1) / 0.05;
+        const double pull = (ttbar::smearing_factor({1, 1, static_cast<std::uint64_t>(event)}, 0, 0.05, 1) - 1) / 0.05;
         REQUIRE(std::abs(pull) < 6.8);
         sum += pull;
         squares += pull * pull;

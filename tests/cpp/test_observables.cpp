@@ -27,13 +27,10 @@ TEST_CASE("the trijet of largest momentum that has a b-tag gives the mass") {
     };
     // momenta of the sums: (0,1,2) 182, (1,2,3) 170, (0,1,3) 140, (0,2,3) 128 GeV
     const RVecI all{0, 1, 2, 3};
-    CHECK(ttbar::trijet_mass(pt, eta, phi, mass, {1.f, 1.f, 1.f, 1.f}, all, 0.5) ==
-          doctest::Approx(mass_of(0, 1, 2)));
-    CHECK(ttbar::trijet_mass(pt, eta, phi, mass, {0.f, 0.f, 0.f, 1.f}, all, 0.5) ==
-          doctest::Approx(mass_of(1, 2, 3)));
+    CHECK(ttbar::trijet_mass(pt, eta, phi, mass, {1.f, 1.f, 1.f, 1.f}, all, 0.5) == doctest::Approx(mass_of(0, 1, 2)));
+    CHECK(ttbar::trijet_mass(pt, eta, phi, mass, {0.f, 0.f, 0.f, 1.f}, all, 0.5) == doctest::Approx(mass_of(1, 2, 3)));
     // a score at the threshold is no b-tag, an unselected jet takes no part
-    CHECK(ttbar::trijet_mass(pt, eta, phi, mass, {.5f, .5f, .5f, 1.f}, all, 0.5) ==
-          doctest::Approx(mass_of(1, 2, 3)));
+    CHECK(ttbar::trijet_mass(pt, eta, phi, mass, {.5f, .5f, .5f, 1.f}, all, 0.5) == doctest::Approx(mass_of(1, 2, 3)));
     CHECK(ttbar::trijet_mass(pt, eta, phi, mass, {1.f, 0.f, 0.f, 1.f}, {0, 2, 3}, 0.5) ==
           doctest::Approx(mass_of(0, 2, 3)));
     CHECK(ttbar::trijet_mass(pt, eta, phi, mass, {0.f, 0.f, 0.f, 0.f}, all, 0.5) == -1.);
@@ -42,8 +39,7 @@ TEST_CASE("the trijet of largest momentum that has a b-tag gives the mass") {
 TEST_CASE("of equal trijets the first counts") {
     // two pairs of opposite jets and one more: (0,1,2) and (0,1,3) have the same momentum but different
     // masses
-    const RVecF pt{50.f, 50.f, 80.f, 80.f}, eta{0.f, 0.f, 1.f, 1.f}, phi{0.f, 0.f, 0.f, 0.f},
-        mass{5.f, 5.f, 1.f, 40.f};
+    const RVecF pt{50.f, 50.f, 80.f, 80.f}, eta{0.f, 0.f, 1.f, 1.f}, phi{0.f, 0.f, 0.f, 0.f}, mass{5.f, 5.f, 1.f, 40.f};
     const RVecF btag{1.f, 0.f, 0.f, 0.f};
     const double first = ttbar::trijet_mass(pt, eta, phi, mass, btag, {0, 1, 2}, 0.5);
     const double second = ttbar::trijet_mass(pt, eta, phi, mass, btag, {0, 1, 3}, 0.5);

@@ -21,8 +21,7 @@ TEST_CASE("a threshold is exceeded or reached as its name says") {
 
 TEST_CASE("thresholds are compared in double precision") {
     // 30/1.03 lies between two floats: the products of both are on different sides in double precision only
-    const float below = std::nextafter(static_cast<float>(30. / 1.03), 0.f),
-                above = std::nextafter(below, 31.f);
+    const float below = std::nextafter(static_cast<float>(30. / 1.03), 0.f), above = std::nextafter(below, 31.f);
     REQUIRE(below * 1.03 < 30.);
     CHECK(ttbar::select_jets({below, std::nextafter(above, 31.f)}, RVecD(2, 1.03), 30.).size() == 1);
     CHECK(ttbar::select_jets({30.f, std::nextafter(30.f, 31.f)}, RVecD(2, 1.), 30.)[0] == 1);
@@ -37,14 +36,13 @@ TEST_CASE("selected jets keep their stored order") {
 
 TEST_CASE("the lepton is the one above threshold, of either kind") {
     const RVecF none;
-    const auto muon = ttbar::first_lepton({20.f}, {1.f}, {2.f}, {3.f}, {10.f, 40.f}, {4.f, 5.f}, {6.f, 7.f},
-                                          {8.f, 9.f}, 30.);
+    const auto muon =
+        ttbar::first_lepton({20.f}, {1.f}, {2.f}, {3.f}, {10.f, 40.f}, {4.f, 5.f}, {6.f, 7.f}, {8.f, 9.f}, 30.);
     CHECK(muon.eta == 5.f);
     CHECK(muon.phi == 7.f);
     CHECK(muon.mass == 9.f);
     const auto electron =
         ttbar::first_lepton({20.f, 31.f}, {1.f, 2.f}, {3.f, 4.f}, {5.f, -6.f}, none, none, none, none, 30.);
     CHECK(electron.mass == -6.f);
-    CHECK_THROWS_AS(ttbar::first_lepton({30.f}, {1.f}, {1.f}, {1.f}, none, none, none, none, 30.),
-                    std::out_of_range);
+    CHECK_THROWS_AS(ttbar::first_lepton({30.f}, {1.f}, {1.f}, {1.f}, none, none, none, none, 30.), std::out_of_range);
 }

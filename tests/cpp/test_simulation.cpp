@@ -68,8 +68,7 @@ std::vector<double> read_content(const std::string& path) {
     TTreeReader reader("Events", &file);
     TTreeReaderValue<ULong64_t> number(reader, "event");
     std::vector<std::unique_ptr<TTreeReaderArray<float>>> columns;
-    for (const char* name :
-         {"Jet_pt", "Jet_btagCSVV2", "Electron_mass", "Muon_eta", "GenPart_phi", "GenJet_mass"})
+    for (const char* name : {"Jet_pt", "Jet_btagCSVV2", "Electron_mass", "Muon_eta", "GenPart_phi", "GenJet_mass"})
         columns.push_back(std::make_unique<TTreeReaderArray<float>>(reader, name));
     std::vector<double> content;
     while (reader.Next()) {
@@ -251,10 +250,8 @@ TEST_CASE("only W+jets is filtered, and event numbers tell where") {
 TEST_CASE("what cannot be simulated or written is an error") {
     const Folder folder;
     gErrorIgnoreLevel = kFatal;
-    CHECK_THROWS_AS(ttbar::simulate(folder.file("a.root"), options("ttbar__upside_down", 1)),
-                    std::invalid_argument);
-    CHECK_THROWS_AS(ttbar::simulate(folder.file("missing/a.root"), options("ttbar__nominal", 1)),
-                    std::runtime_error);
+    CHECK_THROWS_AS(ttbar::simulate(folder.file("a.root"), options("ttbar__upside_down", 1)), std::invalid_argument);
+    CHECK_THROWS_AS(ttbar::simulate(folder.file("missing/a.root"), options("ttbar__nominal", 1)), std::runtime_error);
 
     // A limit on the size of files stands for a full disk.
     rlimit unlimited;

@@ -27,8 +27,7 @@ struct Record {
     /// Add some copies of a particle, only the last of which has the flag.
     int add_chain(int identity, int parent, int n_copies) {
         for (int copy = 1; copy <= n_copies; ++copy)
-            parent =
-                add(identity, parent, copy == n_copies ? other_flags | last_copy : first_copy | other_flags);
+            parent = add(identity, parent, copy == n_copies ? other_flags | last_copy : first_copy | other_flags);
         return parent;
     }
 
@@ -133,8 +132,7 @@ TEST_CASE("a record without particles, or one that goes around in circles, gives
 TEST_CASE("a jet takes the nearest labelled quark within 0.4") {
     const ROOT::RVecF quark_eta{0.f, 0.3f, 0.1f, 2.f}, quark_phi{0.f, 0.f, 0.f, 1.f};
     const ROOT::RVecI labels{ttbar::from_w, ttbar::hadronic_b, ttbar::unlabelled, ttbar::leptonic_b};
-    const ROOT::RVecF jet_eta{0.1f, 0.2f, -0.39f, -0.41f, 2.2f, 2.2f},
-        jet_phi{0.f, 0.f, 0.f, 0.f, 1.34f, 1.35f};
+    const ROOT::RVecF jet_eta{0.1f, 0.2f, -0.39f, -0.41f, 2.2f, 2.2f}, jet_phi{0.f, 0.f, 0.f, 0.f, 1.34f, 1.35f};
     const auto match = [&](const ROOT::RVecI& selected) {
         const auto matched = ttbar::matched_quarks(quark_eta, quark_phi, labels, jet_eta, jet_phi, selected);
         return std::vector<int>(matched.begin(), matched.end());
@@ -157,8 +155,7 @@ TEST_CASE("azimuth is a circle when jets are matched") {
 }
 
 TEST_CASE("the true permutation is where the labels say, and a > b") {
-    const ROOT::RVecI labels{ttbar::unlabelled, ttbar::leptonic_b, ttbar::from_w, ttbar::hadronic_b,
-                             ttbar::from_w};
+    const ROOT::RVecI labels{ttbar::unlabelled, ttbar::leptonic_b, ttbar::from_w, ttbar::hadronic_b, ttbar::from_w};
     ROOT::RVecI quarks{1, 2, 3, 4};
     do {
         const int found = ttbar::true_permutation(labels, quarks);
@@ -178,10 +175,10 @@ TEST_CASE("an event that does not match has no true permutation") {
     CHECK(ttbar::true_permutation(labels, {0, 1, 2, 3, -1}) >= 0); // a fifth jet does not matter
     CHECK(ttbar::true_permutation(labels, {0, 1, 2, -1, 3}) == -1);
     CHECK(ttbar::true_permutation(labels, {0, 0, 2, 3}) == -1); // two jets of one quark
-    CHECK(ttbar::true_permutation({ttbar::from_w, ttbar::from_w, ttbar::hadronic_b, ttbar::hadronic_b},
-                                  {0, 1, 2, 3}) == -1);
-    CHECK(ttbar::true_permutation({ttbar::from_w, ttbar::from_w, ttbar::leptonic_b, ttbar::leptonic_b},
-                                  {0, 1, 2, 3}) == -1);
+    CHECK(ttbar::true_permutation({ttbar::from_w, ttbar::from_w, ttbar::hadronic_b, ttbar::hadronic_b}, {0, 1, 2, 3}) ==
+          -1);
+    CHECK(ttbar::true_permutation({ttbar::from_w, ttbar::from_w, ttbar::leptonic_b, ttbar::leptonic_b}, {0, 1, 2, 3}) ==
+          -1);
     CHECK(ttbar::true_permutation(Labels(4, ttbar::from_w), {0, 1, 2, 3}) == -1);
 }
 
@@ -189,8 +186,7 @@ TEST_CASE("a matched event holds its first four selected jets") {
     ttbar::PermutationFeatures features{};
     features.back() = 7;
     const ROOT::RVecF pt{0, 1, 2, 3, 4, 5}, eta = pt + 10, phi = pt + 20, mass = pt + 30, btag = pt + 40;
-    const auto event =
-        ttbar::matched_event(1ull << 40, 11, features, pt, eta, phi, mass, btag, {1, 2, 4, 5, 0});
+    const auto event = ttbar::matched_event(1ull << 40, 11, features, pt, eta, phi, mass, btag, {1, 2, 4, 5, 0});
     CHECK(event.number == 1ull << 40);
     CHECK(event.true_permutation == 11);
     CHECK(event.features == features);

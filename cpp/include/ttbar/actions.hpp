@@ -27,8 +27,8 @@ ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node);
 /// @param x,y    columns of the axes
 /// @param weight column of the weight
 /// @return the histogram
-ROOT::RDF::RResultPtr<TH2D> histogram(ROOT::RDF::RNode node, const ROOT::RDF::TH2DModel& model,
-                                      const std::string& x, const std::string& y, const std::string& weight);
+ROOT::RDF::RResultPtr<TH2D> histogram(ROOT::RDF::RNode node, const ROOT::RDF::TH2DModel& model, const std::string& x,
+                                      const std::string& y, const std::string& weight);
 
 /// Book the values of a column.
 /// @param node   the node

@@ -19,8 +19,7 @@ class Forest {
     /// Read a model.
     /// @param path model file, JSON or UBJSON, told apart by content
     /// @throws std::runtime_error with a sentence that names the file, if it cannot be read or is of a kind
-    /// that
-    ///         this class does not evaluate
+    ///         that this class does not evaluate
     explicit Forest(const std::string& path);
 
     /// @return the file it was read from

@@ -61,9 +61,8 @@ using PermutationFeatures = std::array<float, permutations.size() * feature_name
 /// @param selected        indices of the selected jets, at least four
 /// @param lepton          the selected lepton
 /// @return features, one row for each of ttbar::permutations
-PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta,
-                                         const ROOT::RVecF& phi, const ROOT::RVecF& mass,
-                                         const ROOT::RVecI& selected, const Lepton& lepton);
+PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
+                                         const ROOT::RVecF& mass, const ROOT::RVecI& selected, const Lepton& lepton);
 
 /// Refuse a model that was not trained on these features.
 /// @param forest the model

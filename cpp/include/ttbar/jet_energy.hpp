@@ -37,8 +37,7 @@ ROOT::RVecD nominal_jet_scale(const ROOT::RVecF& pt);
 /// @param resolution       standard deviation of the factors of the second universe
 /// @param seed             seed of the draws, modulo 2^32
 /// @return factors for each jet, for each of the two universes
-ROOT::RVec<ROOT::RVecD> varied_jet_scales(const ROOT::RVecF& pt, std::uint32_t run,
-                                          std::uint32_t luminosity_block, std::uint64_t event, double scale,
-                                          double resolution, std::uint64_t seed);
+ROOT::RVec<ROOT::RVecD> varied_jet_scales(const ROOT::RVecF& pt, std::uint32_t run, std::uint32_t luminosity_block,
+                                          std::uint64_t event, double scale, double resolution, std::uint64_t seed);
 
 } // namespace ttbar

@@ -21,8 +21,7 @@ double scalar_sum(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::R
 /// @param selected        indices of the selected jets
 /// @param min_btag        what the score of a b-tagged jet must exceed
 /// @return mass in GeV; a mass squared below zero counts as zero, and without a combination the mass is -1
-double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
-                   const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected,
-                   double min_btag);
+double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
+                   const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag);
 
 } // namespace ttbar

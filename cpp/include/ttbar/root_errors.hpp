@@ -27,21 +27,20 @@ class ErrorCollector {
     std::size_t count() const;
 
     /// @return the first of these messages with where it came from, in printable ASCII with '?' for all else;
-    /// empty
-    ///         if there is none
+    ///         empty if there is none
     std::string first() const;
 
   private:
     static void handle(int level, Bool_t abort, const char* location, const char* message);
 
-    static ErrorCollector* s_current; ///< the last one made that has not been stopped
+    static ErrorCollector* current_; ///< the last one made that has not been stopped
 
-    ErrorCollector* m_outer;
-    ErrorHandlerFunc_t m_previous;
-    bool m_stopped = false;
-    mutable std::mutex m_mutex;
-    std::size_t m_count = 0;
-    std::string m_first;
+    ErrorCollector* outer_;
+    ErrorHandlerFunc_t previous_;
+    bool stopped_ = false;
+    mutable std::mutex mutex_;
+    std::size_t count_ = 0;
+    std::string first_;
 };
 
 } // namespace ttbar

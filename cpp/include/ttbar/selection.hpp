@@ -40,10 +40,9 @@ int count_at_least(const ROOT::RVecF& values, const ROOT::RVecI& selected, doubl
 /// @param min_pt what the transverse momentum must exceed, in GeV
 /// @return kinematics of the lepton
 /// @throws std::out_of_range if no lepton passes
-Lepton first_lepton(const ROOT::RVecF& electron_pt, const ROOT::RVecF& electron_eta,
-                    const ROOT::RVecF& electron_phi, const ROOT::RVecF& electron_mass,
-                    const ROOT::RVecF& muon_pt, const ROOT::RVecF& muon_eta, const ROOT::RVecF& muon_phi,
-                    const ROOT::RVecF& muon_mass, double min_pt);
+Lepton first_lepton(const ROOT::RVecF& electron_pt, const ROOT::RVecF& electron_eta, const ROOT::RVecF& electron_phi,
+                    const ROOT::RVecF& electron_mass, const ROOT::RVecF& muon_pt, const ROOT::RVecF& muon_eta,
+                    const ROOT::RVecF& muon_phi, const ROOT::RVecF& muon_mass, double min_pt);
 
 /// The jets whose scaled transverse momentum exceeds a threshold, in stored order.
 /// @param pt     stored transverse momenta in GeV

@@ -33,18 +33,15 @@ ROOT::RVecI quark_labels(const ROOT::RVecI& id, const ROOT::RVecI& mother, const
 /// @param labels              the Label of each generated particle
 /// @param jet_eta,jet_phi     stored directions of the jets
 /// @param selected            indices of the selected jets
-/// @return index of a generated particle for each selected jet, -1 for a jet without; the first of equally
-/// near
-ROOT::RVecI matched_quarks(const ROOT::RVecF& quark_eta, const ROOT::RVecF& quark_phi,
-                           const ROOT::RVecI& labels, const ROOT::RVecF& jet_eta, const ROOT::RVecF& jet_phi,
-                           const ROOT::RVecI& selected);
+/// @return index of a generated particle for each selected jet, -1 for a jet without; the first of
+///         equally near
+ROOT::RVecI matched_quarks(const ROOT::RVecF& quark_eta, const ROOT::RVecF& quark_phi, const ROOT::RVecI& labels,
+                           const ROOT::RVecF& jet_eta, const ROOT::RVecF& jet_phi, const ROOT::RVecI& selected);
 
 /// The permutation that agrees with the generator.
 /// @param labels the Label of each generated particle
-/// @param quarks index of the generated particle of each selected jet, negative for a jet without; at least
-/// four
-/// @return index into ttbar::permutations; -1 unless the first four jets match four different quarks: two
-/// from
+/// @param quarks index of the generated particle of each selected jet, negative for a jet without; at least four
+/// @return index into ttbar::permutations; -1 unless the first four jets match four different quarks: two from
 ///         the W, one hadronic and one leptonic b
 int true_permutation(const ROOT::RVecI& labels, const ROOT::RVecI& quarks);
 
