@@ -1,6 +1,8 @@
 """The whole job, from the command line to the results folder."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -73,7 +75,7 @@ def one_thread(demo, tmp_path_factory) -> Results:
 
 
 @pytest.fixture(scope="session")
-def two_threads_reordered_rntuple(demo, tmp_path_factory) -> Results:
+def rntuple(demo, tmp_path_factory) -> Path:
     """The same events, but in other files, in another order and another format."""
     folder = tmp_path_factory.mktemp("rntuple")
     samples = {}
@@ -96,8 +98,13 @@ def two_threads_reordered_rntuple(demo, tmp_path_factory) -> Results:
             parts[0]["nevts"] += sum(file["nevts"] for file in files) - EVENTS
             samples.setdefault(process, {})[variation] = {"files": parts[::-1]}
     (folder / "dataset.json").write_text(json.dumps(samples))
+    return folder / "dataset.json"
+
+
+@pytest.fixture(scope="session")
+def two_threads_rntuple(rntuple, tmp_path_factory) -> Results:
     output = tmp_path_factory.mktemp("two_threads")
-    result = run_analysis("--dataset", folder / "dataset.json", "--threads", 2, "--seed", SEED, "--output", output)
+    result = run_analysis("--dataset", rntuple, "--threads", 2, "--seed", SEED, "--output", output)
     assert result.returncode == 0, result.stderr
     return Results(output)
 
@@ -112,15 +119,15 @@ def test_one_thread_agrees_with_the_reference(one_thread, expected):
     compare_cutflow(one_thread.json("cutflow"), expected)
 
 
-def test_two_threads_other_files_agree_with_the_reference(two_threads_reordered_rntuple, expected):
-    compare_histograms(two_threads_reordered_rntuple.folder / "histograms.root", expected)
-    compare_cutflow(two_threads_reordered_rntuple.json("cutflow"), expected)
+def test_two_threads_other_files_agree_with_the_reference(two_threads_rntuple, expected):
+    compare_histograms(two_threads_rntuple.folder / "histograms.root", expected)
+    compare_cutflow(two_threads_rntuple.json("cutflow"), expected)
 
 
-def test_threads_order_and_format_do_not_matter(one_thread, two_threads_reordered_rntuple):
+def test_threads_order_and_format_do_not_matter(one_thread, two_threads_rntuple):
     with (
         uproot.open(one_thread.folder / "histograms.root") as one,
-        uproot.open(two_threads_reordered_rntuple.folder / "histograms.root") as two,
+        uproot.open(two_threads_rntuple.folder / "histograms.root") as two,
     ):
         assert one.keys() == two.keys()
         for name in one.keys(recursive=False, filter_classname="TH2D"):
@@ -223,13 +230,78 @@ def test_model_that_does_not_fit_is_refused(demo, tmp_path):
     assert_fails(result, 3, "model.json")
 
 
-def test_reading_alone_is_measured(demo, tmp_path):
-    result = run_analysis("--dataset", demo, "--io-only", "--samples", "nominal", "--output", tmp_path)
+@pytest.mark.parametrize("files", ["demo", "rntuple"])
+def test_reading_alone_is_measured(files, request, tmp_path):
+    dataset = request.getfixturevalue(files)
+    result = run_analysis("--dataset", dataset, "--io-only", "--samples", "nominal", "--output", tmp_path)
     assert result.returncode == 0, result.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["events"] == 5 * EVENTS
     assert metrics["bytes_read"] > 1e6
+    assert 1 < metrics["percent_read"] < 100
+
+
+def test_collision_data_have_weight_one_and_no_variations(demo, tmp_path):
+    file = json.loads(demo.read_text())["ttbar"]["nominal"]["files"][0]
+    dataset = tmp_path / "dataset.json"
+    dataset.write_text(json.dumps({"data": {"nominal": {"files": [f"/store/{file['path']}"]}}}))
+    output = tmp_path / "output"
+    prefix = f"/store/={demo.parent}/"
+    result = run_analysis("--dataset", dataset, "--prefix", prefix, "--output", output, everything=True)
+    assert result.returncode == 0, result.stderr
+    cutflow = json.loads((output / "cutflow.json").read_text())["data__nominal"]
+    assert list(cutflow) == ["nominal"]
+    assert all(row["weighted"] == row["events"] for row in cutflow["nominal"])
+    with uproot.open(output / "histograms.root") as results:
+        assert set(results.keys(recursive=False, cycle=False, filter_classname="TH2D")) == {"4j1b_data", "4j2b_data"}
+
+
+def start_processing(*arguments: object) -> subprocess.Popen[str]:
+    """Start a run and come back when it has come to the event loop."""
+    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    for line in run.stderr:
+        if line.startswith("Processing"):
+            return run
+    raise AssertionError("the run ended early")
+
+
+def workers_of(process: int) -> list[int]:
+    children = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
+    return [child for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+def is_running(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"  # dead, and not yet buried
+
+
+def test_crash_in_the_loop_names_the_sample(demo, tmp_path):
+    run = start_processing("--dataset", demo, "--output", tmp_path)
+    for worker in workers_of(run.pid):
+        os.kill(worker, signal.SIGSEGV)
+    last = run.stderr.read().splitlines()[-1]
+    assert run.wait() == 4
+    assert last.startswith("error: ttbar__nominal")
+    assert not (tmp_path / "run.json").exists()
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_end_leaves_no_process_behind(by, demo, tmp_path):
+    run = start_processing("--dataset", demo, "--output", tmp_path)
+    workers = workers_of(run.pid)
+    assert workers
+    os.kill(run.pid, by)
+    errors = run.stderr.read()  # ends when no process is left that could write to it
+    run.wait()
+    assert not any(map(is_running, workers))
+    if by != signal.SIGKILL:
+        assert run.returncode == 130
+        assert errors.splitlines()[-1] == "error: interrupted"
 
 
 @pytest.mark.parametrize(
