@@ -443,6 +443,7 @@ def test_ranking_and_scan(tmp_path, run, small_config):
         assert (tmp_path / "plots" / f"fit_{name}.png").exists()
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_removes_outdated_results(tmp_path, run):
     for name in (
         "fit.json",
@@ -454,11 +455,13 @@ def test_removes_outdated_results(tmp_path, run):
     ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    path = write(tmp_path, without(run, "_ttbar"))
     with pytest.raises(InputError):
-        fit(path, tmp_path)
+        fit(write(tmp_path, without(run, "_ttbar")), tmp_path)
+    assert (tmp_path / "plots" / "fit_scan.png").exists()  # what cannot be replaced stays
+    fit(write(tmp_path, run), tmp_path)
     left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
-    assert left == {"histograms.root", "plots/4j1b.png", "run.json"}
+    results = {"histograms.root", "fit.json", "workspace.json", "yields.txt"}
+    assert left == results | {"plots/4j1b.png", "run.json"}
 
 
 @pytest.mark.usefixtures("no_plots")

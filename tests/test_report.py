@@ -91,7 +91,7 @@ def test_it_shows_cutflow_inputs_cost_and_provenance(output):
     [
         (
             "(ttbar_ME_var + ttbar_PS_var) / 2 + wjets",
-            "no single top, which the model that is fitted does contain",
+            "no single top: as far as the model that is fitted contains it",
         ),
         ("the sum of the nominal samples (Asimov)", "the best fit is 1 by construction"),
         (None, "to collision data."),

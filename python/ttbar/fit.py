@@ -85,9 +85,9 @@ def fit(
     AnalysisError
         If the fit does not converge.
     """
-    results.prepare(output, (*OUTPUTS, f"{FOLDER}/{fit_plots.PREFIX}*"))
     configuration = load_configuration(config or resource("fit.yml"), variable)
     templates = collect(histograms, configuration, variable)
+    results.prepare(output, (*OUTPUTS, f"{FOLDER}/{fit_plots.PREFIX}*"))
     say(f"fit: {variable}, {templates.pseudodata or 'collision data'}")
     for line in (*templates.left_out, *map(str, templates.checks)):
         say(f"fit: {line}")
@@ -104,17 +104,20 @@ def fit(
             notes.append("Minuit's covariance matrix is inaccurate and was replaced by a numerical one")
             best = exact
         content = _content(templates, model, data, best, variable)
+    content["notes"] = notes
+    for note in notes:
+        say(f"fit: {note}")
+    results.write_json(output / "workspace.json", workspace)
+    with results.written_whole(output / "yields.txt") as beside:
+        beside.write_text(_tables(content))
+    results.write_json(output / "fit.json", content)
+    with _quiet():  # what does not converge is left out
         if ranking:
             content["ranking"] = _ranking(model, data, best)
         if scan:
             content["scan"] = _scan(model, data, best)
-    content["notes"] = notes
-
-    results.write_json(output / "workspace.json", workspace)
-    with results.written_whole(output / "yields.txt") as beside:
-        beside.write_text(_tables(content))
-    fit_plots.draw(content, output)
     results.write_json(output / "fit.json", content)
+    fit_plots.draw(content, output)
     poi, quality = content["parameters"][content["parameter_of_interest"]], content["goodness_of_fit"]
     say(
         f"fit: {content['parameter_of_interest']} = {poi['value']:.3f} ± {poi['uncertainty']:.3f}, "

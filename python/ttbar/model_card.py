@@ -95,7 +95,8 @@ decays to a lepton.
 
 The permutation that agrees with the generator is a signal row, the other eleven of its event are background. Folds are
 made of even and of odd event numbers. One event in {boosting.STOPPING} of each fold is left out of training and
-judgement: there, the log loss decides on the number of trees and the hyperparameters. Trained on: {outcome.folds}.
+judgement: there, the log loss decides on the hyperparameters, and on the number of trees up to the largest one allowed.
+Trained on: {outcome.folds}.
 
 | parameter | value |
 |---|---|

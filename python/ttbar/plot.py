@@ -392,8 +392,9 @@ def _finished(upper: Axes, lower: Axes, region: str, deviations: Values, errors:
     below_legend = 1 - legend.get_window_extent().height / upper.bbox.height - 0.05
     upper.set_ylim(min(0, upper.dataLim.ymin), upper.dataLim.ymax / below_legend)
     # A few bins with hardly an event in them shall not flatten all others.
-    populated = np.abs(deviations)[:, np.abs(errors) < MAX_ERROR]
-    spread = 1.2 * np.clip(populated.max(initial=0), 0.02, 0.9)
+    populated = np.abs(errors) < MAX_ERROR
+    shown = np.abs(deviations)[:, populated if populated.any() else np.isfinite(errors)]
+    spread = 1.2 * np.clip(np.nan_to_num(shown).max(initial=0), 0.02, 0.9)
     lower.set_ylim(1 - spread, 1 + spread)
     figure = upper.get_figure(root=True)
     assert figure is not None

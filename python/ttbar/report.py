@@ -106,11 +106,17 @@ def write_page(output: Path, run: Mapping[str, Any]) -> None:
         cuts=definition.CUTS,
         cost=COST,
         plots=[pictures.pop(plot.name) for plot in PLOTS if plot.name in pictures],
-        fit_plots=list(pictures.values()),
+        fit_plots=[pictures[name] for name in sorted(pictures, key=_order_of_fit_plots) if name.startswith("fit_")],
         files_of=Counter(file["sample"] for file in run.get("files", [])),
     )
     with written_whole(output / PAGE) as beside:
         beside.write_text(page, encoding="utf-8")
+
+
+def _order_of_fit_plots(name: str) -> tuple[int, str]:
+    """Regions before the fit, after it, then what the fit says of its parameters."""
+    ends = ("_prefit", "_postfit", "_pulls", "_correlation", "_ranking", "_scan")
+    return next((place for place, end in enumerate(ends) if name.endswith(end)), len(ends)), name
 
 
 def _load(path: Path) -> dict[str, Any] | None:

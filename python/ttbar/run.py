@@ -251,7 +251,7 @@ def _provenance(
     start_date: datetime,
 ) -> dict[str, Any]:
     """What a result is made of."""
-    packages = ("ttbar", "numpy", "hist", "uproot")
+    packages = ("ttbar", "cabinetry", "hist", "iminuit", "matplotlib", "mplhep", "numpy", "pyhf", "scipy", "uproot")
     return {
         "status": "complete",
         "started": start_date.isoformat(timespec="seconds"),

@@ -347,7 +347,10 @@ class _Collector:
             for region in self._regions(sample):
                 name = self._name(region, sample)
                 template = self.file.read(name, region["Binning"])
-                if template.yields.sum() <= 0:
+                total = template.yields.sum()
+                if total < 0:
+                    raise InputError(f"{self.file.path}: the contents of {name} add up to {total:g}, check its weights")
+                if total == 0:
                     self.left_out.append(f"sample {sample['Name']} in {region['Name']}: {name} is empty")
                     self._check("empty template", region, sample, None, f"{name} has no events")
                     continue

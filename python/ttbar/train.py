@@ -89,6 +89,9 @@ def train(options: Options) -> None:
         with written_whole(path) as beside:
             beside.write_bytes(content)
     say(judgement.table(judgements))
+    for name, yardstick in judgements.items():
+        if yardstick.correct.value > judgements[model_card.OUTCOME].correct.value:
+            say(f"the {name} is better than this model: train on more events, or search shallower trees (--search)")
     say(f"the model is {options.output}, its card {options.output.with_suffix('.md')}")
 
 
@@ -121,7 +124,8 @@ def validate_model(source: Source, model: Path, threads: int | None) -> dict[str
     with Worker() as worker:
         say("Starting ROOT")
         ready = worker.call(loop.initialise, threads, str(model))
-        booster = xgboost.Booster({"nthread": ready.threads}, model_file=model)
+        # Through memory, where xgboost goes by the content of a file and not by its name, as the C++ code does.
+        booster = xgboost.Booster({"nthread": ready.threads}, model_file=bytearray(model.read_bytes()))
         events = matched_events.read(source, worker)
     scores = boosting.predict(booster, events.records)
     return {
