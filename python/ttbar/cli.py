@@ -355,6 +355,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _fail(InputError.exit_code, f"{place}{error.strerror or error}; check the path, its permissions and the disk")
+    except ModuleNotFoundError as error:
+        _fail(AnalysisError.exit_code, f"{error}: install it, or all that training needs: pip install 'ttbar[train]'")
     except Exception as error:
         _fail(AnalysisError.exit_code, f"a defect of this program, please report it: {type(error).__name__}: {error}")
     sys.exit(0)
