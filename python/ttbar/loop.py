@@ -234,10 +234,10 @@ def run_unit(unit: Unit, tree: str, book: Callable[[Any], Callable[[], dict[str,
     """
     root = load_root()
     errors = root.ttbar.ErrorCollector()
-    started, read = time.perf_counter(), root.TFile.GetFileBytesRead()
+    started, read = time.perf_counter(), _bytes_read()
     try:
         collect = book(root.RDataFrame(tree, list(unit.paths)))
-        booked, cpu, read_by_process = time.perf_counter(), time.process_time(), _read_by_process()
+        booked, cpu, read_until_booked = time.perf_counter(), time.process_time(), _bytes_read()
         results = collect()
     except Exception as error:
         raise AnalysisError(f"{unit.sample}: the event loop failed: {_reason(error)}") from None
@@ -254,16 +254,23 @@ def run_unit(unit: Unit, tree: str, book: Callable[[Any], Callable[[], dict[str,
         booking_s=booked - started,
         loop_wall_s=time.perf_counter() - booked,
         loop_cpu_s=time.process_time() - cpu,
-        # RNTuples are read past the one counter, remote files past the other.
-        bytes_read=max(root.TFile.GetFileBytesRead() - read, _read_by_process() - read_by_process),
+        bytes_read=_bytes_read_since(read, read_until_booked),
     )
     return Partial(events=events, cost=cost, **results)
 
 
-def _read_by_process() -> int:
-    """Bytes that this process has read from local files, as Linux counts them."""
+def _bytes_read() -> tuple[int, int]:
+    """Bytes that this process has read so far: from TFiles, and from any local file as Linux counts them."""
     counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
-    return int(counters["rchar"])
+    return load_root().TFile.GetFileBytesRead(), int(counters["rchar"])
+
+
+def _bytes_read_since(start: tuple[int, int], loop_start: tuple[int, int]) -> int:
+    """Bytes of input files. ROOT counts them, the reading of headers included, but for those of RNTuples."""
+    tfile, any_file = _bytes_read()
+    if tfile > loop_start[0]:
+        return tfile - start[0]
+    return max(tfile - start[0], any_file - loop_start[1])
 
 
 def _cutflow(counts: Mapping[str, Any], varied: bool) -> dict[str, dict[str, int]]:
