@@ -114,7 +114,8 @@ Examples:
     metavar="[PERCENT]",
     is_flag=False,
     flag_value="2.7",
-    help="Read columns that are this share of a file, compute nothing and write metrics.json only.",
+    help="Read columns that are this share of a NanoAOD file (2.7 unless said; more needs wider files than the "
+    "demo's), compute nothing and write metrics.json only.",
 )
 @click.option("--no-plots", is_flag=True, help="Leave the plots out.")
 @click.option("--no-fit", is_flag=True, help="Leave the fit out.")
