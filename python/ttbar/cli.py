@@ -31,6 +31,29 @@ def _split_prefixes(
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def samples_option(default: str) -> Callable[[Command], Command]:
+    """The option that chooses samples by name."""
+    return click.option(
+        "--samples",
+        default=default,
+        show_default=True,
+        metavar="LIST",
+        help="'all', 'nominal', or names such as ttbar__nominal,wjets__nominal.",
+    )
+
+
+def seed_option(purpose: str, bits: int) -> Callable[[Command], Command]:
+    """The option of a seed, given what is drawn from it and how large it may be."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0, max=2**bits - 1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help=f"Seed of the {purpose}.",
+    )
+
+
 def inputs(samples: str) -> Callable[[Command], Command]:
     """The options that say which events a command reads, given the default of `--samples`."""
     options = (
@@ -41,13 +64,7 @@ def inputs(samples: str) -> Callable[[Command], Command]:
             metavar="NAME or FILE",
             help="'demo', 'agc2015' or a JSON file.",
         ),
-        click.option(
-            "--samples",
-            default=samples,
-            show_default=True,
-            metavar="LIST",
-            help="'all', 'nominal', or names such as ttbar__nominal,wjets__nominal.",
-        ),
+        samples_option(samples),
         click.option(
             "--prefix",
             "prefixes",
@@ -100,14 +117,7 @@ Examples:
 @MODEL
 @THREADS
 @click.option("--output", type=click.Path(path_type=Path), default="output", show_default=True, help="Results folder.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0, max=2**64 - 1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Seed of the jet-energy smearing.",
-)
+@seed_option("jet-energy smearing", bits=64)
 @click.option(
     "--io-only",
     type=click.Choice(list(COLUMNS)),
@@ -141,21 +151,8 @@ Example:
     metavar="N",
     help="Stored events of each sample.",
 )
-@click.option(
-    "--samples",
-    default="all",
-    show_default=True,
-    metavar="LIST",
-    help="'all', 'nominal', or names such as ttbar__nominal,wjets__nominal.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0, max=2**64 - 1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Seed of the events.",
-)
+@samples_option("all")
+@seed_option("events", bits=64)
 @click.option("--ballast", is_flag=True, help="Also write unused columns, to make files as wide as real ones.")
 def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) -> None:
     """Write NanoAOD-like files of a toy simulation, and their dataset.json."""
@@ -204,14 +201,7 @@ or adds lists for other hyperparameters of xgboost."""
     help="Largest number of trees.",
 )
 @THREADS
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0, max=2**31 - 1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="Seed of the training.",
-)
+@seed_option("training", bits=31)
 def train(
     dataset: str, samples: str, prefixes: tuple[tuple[str, str], ...], tree: str, bad_files: str, **options: Any
 ) -> None:
