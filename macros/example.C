@@ -26,7 +26,7 @@ int example(std::string file = "", const char* picture = "example.png") {
     auto events =
         ROOT::RDataFrame("Events", file)
             .Filter("ttbar::count_above(Electron_pt, 30.) + ttbar::count_above(Muon_pt, 30.) == 1")
-            .Define("jet_scale", "ttbar::nominal_jet_scale(Jet_pt)")
+            .Define("jet_scale", "ttbar::uniform_jet_scale(Jet_pt, 1.)")
             .Define("jets", "ttbar::select_jets(Jet_pt, jet_scale, 30.)")
             .Filter("jets.size() >= 4")
             .Define("lepton", "ttbar::first_lepton(Electron_pt, Electron_eta, Electron_phi, Electron_mass, "

@@ -1,9 +1,48 @@
 """What all Python tests share."""
 
 import os
+from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import pytest
+
+Outcome = Literal["detected", "recovered", "undetectable", "wrong"]
+OUTCOMES: tuple[Outcome, ...] = ("detected", "recovered", "undetectable", "wrong")
+"""A fault ends in an error that names it; in the exact result; in a change of values that nothing can see; or badly."""
+
+
+class Ledger:
+    """What faults were injected, and what became of them."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Counter[Outcome]] = {}
+
+    def add(self, fault: str, outcome: Outcome) -> None:
+        """Note one more fault. Note a wrong outcome before the assertion that fails on it."""
+        self.outcomes.setdefault(fault, Counter())[outcome] += 1
+
+
+_LEDGER = Ledger()
+
+
+@pytest.fixture(scope="session")
+def ledger() -> Ledger:
+    """Where tests that inject faults note them; what is noted is shown at the end."""
+    return _LEDGER
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not _LEDGER.outcomes:
+        return
+    terminalreporter.section("faults")
+    lines = [("fault", "injected", *OUTCOMES)]
+    for fault, counts in sorted(_LEDGER.outcomes.items()):
+        lines.append((fault, counts.total(), *(counts[outcome] for outcome in OUTCOMES)))
+    lines.append(("all", *(sum(line[column] for line in lines[1:]) for column in range(1, len(lines[0])))))
+    width = max(len(line[0]) for line in lines)
+    for fault, *counts in lines:
+        terminalreporter.write_line(f"{fault:{width}} " + " ".join(f"{count:>12}" for count in counts))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -95,6 +95,18 @@ def test_prefixes_replace_what_the_file_writes_and_the_first_that_fits_wins(load
     ]
 
 
+def test_mirrors_come_after_the_path_and_prefixes_hold_for_them(load, tmp_path):
+    mirrors = ["https://far//a.root", "b.root"]
+    listed = with_files(a_file("root://h//a.root", mirrors=mirrors))
+    (file,) = load(listed, prefixes=[("https://far/", "/near")])[0].files
+    assert file.addresses == ("root://h//a.root", "/near/a.root", f"{tmp_path}/b.root")
+
+
+def test_a_checksum_is_kept(load):
+    (file,) = load(with_files(a_file(checksum="adler32:0123abcd")))[0].files
+    assert file.checksum == "adler32:0123abcd"
+
+
 def test_the_same_file_in_two_samples_is_allowed(load):
     files = {"files": [a_file()]}
     assert len(load({"ttbar": {"nominal": files, "ME_var": files}})) == 2
@@ -130,7 +142,9 @@ def test_the_same_file_in_two_samples_is_allowed(load):
         (with_files(a_file(nevts=5, entries=6)), ["files[0]", "a.root", "6", "5"]),
         (with_files("a.root", a_file("./b.root"), "sub/../a.root"), ["files[2]", "a.root", "twice"]),
         (with_files("root://h//a.root", "root://h//a.root"), ["files[1]", "root://h//a.root", "twice"]),
-        (with_files("https://h/a.root"), ["files[0]", "https://h/a.root", "--prefix"]),
+        (with_files(a_file(mirrors="root://h//a.root")), ["files[0].mirrors", "a list"]),
+        (with_files(a_file(mirrors=["s3://h/a.root"])), ["files[0]", "s3://h/a.root", "root://"]),
+        *((with_files(a_file(checksum=bad)), ["files[0].checksum", "adler32"]) for bad in ("0123abcd", "adler32:0", 5)),
         (with_files("HTTP://h/a.root"), ["files[0]", "HTTP://h/a.root"]),
         (with_files("s3://h/a.root"), ["files[0]", "s3://h/a.root", "root://"]),
     ],

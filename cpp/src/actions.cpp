@@ -1,13 +1,57 @@
 #include "ttbar/actions.hpp"
 
+#include <ROOT/RDF/RActionImpl.hxx>
+#include <ROOT/RDF/RSampleInfo.hxx>
 #include <ROOT/RDFHelpers.hxx>
 
 #include <atomic>
+#include <memory>
+#include <utility>
 
 namespace ttbar {
 
+namespace {
+
+/// Counts events by the file that they are in.
+class FileCounter : public ROOT::Detail::RDF::RActionImpl<FileCounter> {
+  public:
+    using Result_t = std::map<std::string, ULong64_t>;
+
+    explicit FileCounter(unsigned int slots) : slots_(slots), total_(std::make_shared<Result_t>()) {}
+
+    std::shared_ptr<Result_t> GetResultPtr() const { return total_; }
+    void Initialize() {}
+    void InitTask(TTreeReader* /*reader*/, unsigned int /*slot*/) {}
+    void Exec(unsigned int slot) { ++*slots_[slot].current; }
+    void Finalize() {
+        for (const auto& slot : slots_)
+            for (const auto& [file, events] : slot.events)
+                (*total_)[file] += events;
+    }
+    std::string GetActionName() const { return "CountByFile"; }
+    ROOT::RDF::SampleCallback_t GetSampleCallback() final {
+        return [this](unsigned int slot, const ROOT::RDF::RSampleInfo& file) {
+            slots_[slot].current = &slots_[slot].events[file.AsString()];
+        };
+    }
+
+  private:
+    struct alignas(64) Slot { // a cache line of its own
+        Result_t events;
+        ULong64_t* current = nullptr;
+    };
+    std::vector<Slot> slots_;
+    std::shared_ptr<Result_t> total_;
+};
+
+} // namespace
+
 ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node) {
     return node.Count();
+}
+
+ROOT::RDF::RResultPtr<std::map<std::string, ULong64_t>> count_by_file(ROOT::RDF::RNode node) {
+    return node.Book<>(FileCounter(node.GetNSlots()));
 }
 
 ROOT::RDF::RResultPtr<TH2D> histogram(ROOT::RDF::RNode node, const ROOT::RDF::TH2DModel& model, const std::string& x,

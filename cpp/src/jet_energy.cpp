@@ -17,8 +17,8 @@ double smearing_factor(const EventId& id, std::uint32_t jet, double resolution, 
     return 1. + resolution * std::sqrt(-2. * std::log(u)) * std::cos(2. * pi * v);
 }
 
-ROOT::RVecD nominal_jet_scale(const ROOT::RVecF& pt) {
-    return ROOT::RVecD(pt.size(), 1.);
+ROOT::RVecD uniform_jet_scale(const ROOT::RVecF& pt, double factor) {
+    return ROOT::RVecD(pt.size(), factor);
 }
 
 ROOT::RVec<ROOT::RVecD> varied_jet_scales(const ROOT::RVecF& pt, std::uint32_t run, std::uint32_t luminosity_block,
@@ -27,7 +27,7 @@ ROOT::RVec<ROOT::RVecD> varied_jet_scales(const ROOT::RVecF& pt, std::uint32_t r
     for (std::size_t jet = 0; jet < pt.size(); ++jet)
         smeared[jet] =
             smearing_factor({run, luminosity_block, event}, static_cast<std::uint32_t>(jet), resolution, seed);
-    return {ROOT::RVecD(pt.size(), scale), smeared};
+    return {uniform_jet_scale(pt, scale), smeared};
 }
 
 } // namespace ttbar

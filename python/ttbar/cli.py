@@ -1,11 +1,13 @@
 """The command line."""
 
+import dataclasses
+import functools
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import click
 
@@ -13,6 +15,10 @@ from ttbar import __version__
 from ttbar.errors import AnalysisError, InputError, TtbarError
 from ttbar.io_only import COLUMNS
 from ttbar.library import resource
+
+if TYPE_CHECKING:
+    from ttbar.inputs import Format
+    from ttbar.source import Source
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -55,7 +61,10 @@ def seed_option(purpose: str, bits: int) -> Callable[[Command], Command]:
 
 
 def inputs(samples: str) -> Callable[[Command], Command]:
-    """The options that say which events a command reads, given the default of `--samples`."""
+    """The options that say which events a command reads, given the default of `--samples`.
+
+    The command gets them as one argument, `source`.
+    """
     options = (
         click.option(
             "--dataset",
@@ -65,6 +74,7 @@ def inputs(samples: str) -> Callable[[Command], Command]:
             help="'demo', 'agc2015' or a JSON file.",
         ),
         samples_option(samples),
+        click.option("--files", type=click.IntRange(min=1), metavar="N", help="At most N files a sample."),
         click.option(
             "--prefix",
             "prefixes",
@@ -83,8 +93,42 @@ def inputs(samples: str) -> Callable[[Command], Command]:
             show_default=True,
             help="What an unusable input file does.",
         ),
+        click.option(
+            "--cache",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="DIR",
+            help="Download remote files to this folder, once, and read them there; https:// needs it.",
+        ),
+        click.option(
+            "--cache-limit",
+            type=click.FloatRange(min=0, min_open=True),
+            callback=lambda context, option, value: value and round(value * 1e9),
+            metavar="GB",
+            help="Largest size of that folder; what was not used for longest makes room.",
+        ),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=1),
+            default=60,
+            show_default=True,
+            metavar="SECONDS",
+            help="How long a server may be silent before it is tried again or given up.",
+        ),
     )
-    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_source(**arguments: Any) -> Any:
+            from ttbar.library import limit_waiting
+            from ttbar.source import Source
+
+            source = Source(**{field.name: arguments.pop(field.name) for field in dataclasses.fields(Source)})
+            limit_waiting(source.timeout)
+            return command(source=source, **arguments)
+
+        return reduce(lambda decorated, option: option(decorated), reversed(options), cast(Command, with_source))
+
+    return decorate
 
 
 MODEL = click.option(
@@ -113,7 +157,6 @@ Examples:
   ttbar run --threads 1 --output output/one-thread"""
 )
 @inputs(samples="all")
-@click.option("--files", type=click.IntRange(min=1), metavar="N", help="At most N files a sample.")
 @MODEL
 @THREADS
 @click.option("--output", type=click.Path(path_type=Path), default="output", show_default=True, help="Results folder.")
@@ -127,6 +170,13 @@ Examples:
     help="Read columns that are this share of a NanoAOD file (2.7 unless said; more needs wider files than the "
     "demo's), compute nothing and write metrics.json only.",
 )
+@click.option(
+    "--skim",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write a small copy of each file to this folder, once, with what can be selected, and run on these.",
+)
+@click.option("--resume", is_flag=True, help="Go on from what an interrupted run with the same options finished.")
 @click.option("--no-plots", is_flag=True, help="Leave the plots out.")
 @click.option("--no-fit", is_flag=True, help="Leave the fit out.")
 def run(no_plots: bool, no_fit: bool, **options: Any) -> None:
@@ -135,6 +185,52 @@ def run(no_plots: bool, no_fit: bool, **options: Any) -> None:
     from ttbar.run import run as run_analysis
 
     run_analysis(Options(plots=not no_plots, fit=not no_fit, **options))
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  ttbar check --dataset my.json
+  ttbar check --dataset agc2015 --files 1"""
+)
+@inputs(samples="all")
+@MODEL
+def check(source: "Source", model: Path) -> None:
+    """Check all that a run would check, without running: a line for each file, and a summary.
+
+    Ends with exit code 3 if a file is bad, unless it may be left out.
+    """
+    from ttbar.check import check as check_inputs
+
+    check_inputs(source, model)
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  ttbar skim --dataset agc2015 --files 1 --output skim
+  ttbar run --dataset skim/dataset.json"""
+)
+@inputs(samples="all")
+@THREADS
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the skims.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["TTree", "RNTuple"], case_sensitive=False),
+    default="TTree",
+    show_default=True,
+    help="How to store the events.",
+)
+def skim(source: "Source", threads: int | None, output: Path, format_: "Format") -> None:
+    """Write a small copy of each file, with all that the analysis reads and can select, and their dataset.json.
+
+    A run on the copies gives the same histograms. Copies that are there already are kept if they are still those of
+    their file, of the same cuts and of the same program.
+    """
+    from ttbar.skim import skim as skim_files
+
+    skim_files(source, output, format_, threads)
 
 
 @cli.command(
@@ -202,15 +298,12 @@ or adds lists for other hyperparameters of xgboost."""
 )
 @THREADS
 @seed_option("training", bits=31)
-def train(
-    dataset: str, samples: str, prefixes: tuple[tuple[str, str], ...], tree: str, bad_files: str, **options: Any
-) -> None:
+def train(**options: Any) -> None:
     """Train a model of the jet assignment on simulated top pairs, and judge it."""
-    from ttbar.matched_events import Source
     from ttbar.train import Options
     from ttbar.train import train as train_model
 
-    train_model(Options(source=Source(dataset, samples, prefixes, tree, bad_files == "skip"), **options))
+    train_model(Options(**options))
 
 
 @cli.command(
@@ -221,21 +314,12 @@ Example:
 @inputs(samples="ttbar__nominal")
 @MODEL
 @THREADS
-def validate_model(
-    dataset: str,
-    samples: str,
-    prefixes: tuple[tuple[str, str], ...],
-    tree: str,
-    bad_files: str,
-    model: Path,
-    threads: int | None,
-) -> None:
+def validate_model(source: "Source", model: Path, threads: int | None) -> None:
     """Judge a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
     from ttbar.judgement import table
-    from ttbar.matched_events import Source
     from ttbar.train import validate_model as judge
 
-    click.echo(table(judge(Source(dataset, samples, prefixes, tree, bad_files == "skip"), model, threads)))
+    click.echo(table(judge(source, model, threads)))
 
 
 HISTOGRAMS = click.option(

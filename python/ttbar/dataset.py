@@ -41,6 +41,16 @@ _FILE = {
             "minimum": 0,
             "maximum": _MAX_EVENTS,
         },
+        "mirrors": {
+            "description": "a list of printable paths",
+            "type": "array",
+            "items": {"description": "a printable path", "type": "string", **_PATH},
+        },
+        "checksum": {
+            "description": "'adler32:' and eight hexadecimal digits in lower case",
+            "type": "string",
+            "pattern": r"^adler32:[0-9a-f]{8}\Z",
+        },
     },
 }
 _VARIATION = {
@@ -68,6 +78,15 @@ class InputFile:
     """Number of generated events; None if the data set does not say."""
     entries: int | None
     """Number of stored events; None if the data set does not say."""
+    mirrors: tuple[str, ...] = ()
+    """Where else it can be read."""
+    checksum: str | None = None
+    """Checksum of the whole file, e.g. `adler32:0123abcd`; None if the data set does not say."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it can be read, in the order in which to try."""
+        return (self.path, *self.mirrors)
 
 
 @dataclass(frozen=True)
@@ -99,8 +118,8 @@ def load_dataset(
     known : mapping of str to collection of str
         The variations that the analysis knows for each process that it knows.
     prefixes : sequence of pairs of str
-        Pairs of an old and a new beginning. The first whose old one fits replaces the beginning of a file's
-        path, as the data set file writes it: a relative path is still relative to that file afterwards.
+        Pairs of an old and a new beginning. The first whose old one fits replaces the beginning of the path of a
+        file or its mirror, as the data set file writes it: a relative path is still relative to that file afterwards.
 
     Returns
     -------
@@ -110,7 +129,7 @@ def load_dataset(
     Raises
     ------
     InputError
-        If the file cannot be read or is not as described, or if ROOT cannot read what an address names.
+        If the file cannot be read or is not as described.
     """
     document = _read_json(path)
     error = next(_Validator(_schema(known)).iter_errors(document), None)
@@ -251,12 +270,14 @@ def _files(
     for index, entry in enumerate(entries):
         here = f"{dataset}: {place}.files[{index}]"
         content: dict[str, Any] = {"path": entry} if isinstance(entry, str) else entry
-        path = _resolve(here, dataset, content["path"], prefixes)
+        path, *mirrors = (
+            _resolve(here, dataset, written, prefixes) for written in (content["path"], *content.get("mirrors", ()))
+        )
         nevts = content.get("nevts")
         stored = content.get("entries", nevts)
         if nevts is not None and stored > nevts:
             raise InputError(f"{here}: {path} cannot store {stored} entries of {nevts} generated events")
-        file = InputFile(path, nevts, stored)
+        file = InputFile(path, nevts, stored, tuple(mirrors), content.get("checksum"))
         # A path is opened as it is written: after a symbolic link, '..' is not what text alone makes of it.
         if files.setdefault(os.path.normpath(path), file) is not file:
             raise InputError(f"{here}: {path} occurs twice in one sample, keep it once")
@@ -269,8 +290,6 @@ def _resolve(here: str, dataset: Path, written: str, prefixes: Sequence[tuple[st
     scheme = re.match("([A-Za-z][A-Za-z0-9+.-]*)://", path)
     if scheme is None:
         return str(dataset.absolute().parent / path)
-    if scheme[1] in ("http", "https"):
-        raise InputError(f"{here}: {path} must be downloaded first, or read from a root:// mirror (--prefix)")
-    if scheme[1] != "root":
+    if scheme[1] not in ("root", "http", "https"):
         raise InputError(f"{here}: {path} is neither a local path nor a root:// or https:// address")
     return path

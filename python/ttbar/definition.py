@@ -5,7 +5,7 @@ To change a cut, change its number here. The helpers named in the expressions ar
 `cpp/include/ttbar/`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import pi
 from typing import Any
@@ -90,6 +90,10 @@ JET_SCALE_UP = 1.03
 JET_RESOLUTION = 0.05
 JET_ENERGY_UNIVERSES = ("pt_scale_up", "pt_res_up")
 
+_LARGEST_NORMAL = 6.77  # a bit more than sqrt(-2 ln u), of the smallest u of a draw: 0.5 / 2^32
+LARGEST_JET_SCALE = max(1.0, JET_SCALE_UP, 1 + JET_RESOLUTION * _LARGEST_NORMAL)
+"""No universe multiplies the transverse momentum of a jet by more, whatever the seed."""
+
 BTAG_JETS = 4
 BTAG_SLOPE = 0.075 / 50  # relative change of the weight per GeV of a jet's transverse momentum
 BTAG_VARIATIONS = tuple(f"btag_var_{jet}_{direction}" for jet in range(BTAG_JETS) for direction in ("up", "down"))
@@ -134,25 +138,21 @@ def select(events: Any, *, varied: bool, seed: int) -> dict[str, Any]:
     dict of str to node
         The events after each of `CUTS` but the regions, the last with the columns `jets`, `lepton` and `features`.
     """
-    cuts = {"all": events}
 
-    cuts["one_lepton"] = events.Filter(
-        f"ttbar::count_above(Electron_pt, {MIN_LEPTON_PT}) + ttbar::count_above(Muon_pt, {MIN_LEPTON_PT}) == 1"
-    )
-
-    jets = cuts["one_lepton"].Define("jet_scale", "ttbar::nominal_jet_scale(Jet_pt)")
-    if varied:
-        jets = jets.Vary(
+    def scale_jets(leptons: Any) -> Any:
+        jets = leptons.Define("jet_scale", "ttbar::uniform_jet_scale(Jet_pt, 1.)")
+        if not varied:
+            return jets
+        return jets.Vary(
             "jet_scale",
             f"ttbar::varied_jet_scales(Jet_pt, run, luminosityBlock, event, {JET_SCALE_UP}, {JET_RESOLUTION}, {seed}u)",
             JET_ENERGY_UNIVERSES,
             "jet_energy",
         )
-    jets = jets.Define("jets", f"ttbar::select_jets(Jet_pt, jet_scale, {MIN_JET_PT})")
-    cuts["four_jets"] = jets.Filter(f"jets.size() >= {MIN_JETS}")
+
+    cuts = _cut(events, scale_jets)
     cuts["one_btag"] = (
-        cuts["four_jets"]
-        .Filter(f"ttbar::count_at_least(Jet_btagCSVV2, jets, {MIN_BTAG}) >= 1")
+        cuts["one_btag"]
         .Define(
             "lepton",
             "ttbar::first_lepton(Electron_pt, Electron_eta, Electron_phi, Electron_mass, "
@@ -160,6 +160,35 @@ def select(events: Any, *, varied: bool, seed: int) -> dict[str, Any]:
         )
         .Define("features", "ttbar::permutation_features(Jet_pt, Jet_eta, Jet_phi, Jet_mass, jets, lepton)")
     )
+    return cuts
+
+
+def skim(events: Any) -> Any:
+    """Select the events that the common cuts let pass in any universe, with any seed.
+
+    Parameters
+    ----------
+    events : ROOT.RDataFrame
+        The events.
+
+    Returns
+    -------
+    node
+        The selected ones. The cuts only get looser with larger jets, so those with the largest ones are enough.
+    """
+    largest = f"ttbar::uniform_jet_scale(Jet_pt, {LARGEST_JET_SCALE})"
+    return _cut(events, lambda leptons: leptons.Define("jet_scale", largest))["one_btag"]
+
+
+def _cut(events: Any, scale_jets: Callable[[Any], Any]) -> dict[str, Any]:
+    """Apply the common cuts, given what defines the column `jet_scale` of events with one lepton."""
+    cuts = {"all": events}
+    cuts["one_lepton"] = events.Filter(
+        f"ttbar::count_above(Electron_pt, {MIN_LEPTON_PT}) + ttbar::count_above(Muon_pt, {MIN_LEPTON_PT}) == 1"
+    )
+    jets = scale_jets(cuts["one_lepton"]).Define("jets", f"ttbar::select_jets(Jet_pt, jet_scale, {MIN_JET_PT})")
+    cuts["four_jets"] = jets.Filter(f"jets.size() >= {MIN_JETS}")
+    cuts["one_btag"] = cuts["four_jets"].Filter(f"ttbar::count_at_least(Jet_btagCSVV2, jets, {MIN_BTAG}) >= 1")
     return cuts
 
 

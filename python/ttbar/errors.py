@@ -17,3 +17,9 @@ class AnalysisError(TtbarError):
     """The analysis itself failed: a crash in the event loop, a fit that does not converge."""
 
     exit_code = 4
+
+
+class Interrupted(TtbarError):  # noqa: N818 (nothing is wrong)
+    """The user has had enough."""
+
+    exit_code = 130

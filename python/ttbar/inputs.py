@@ -1,30 +1,21 @@
 """Check input files before the event loop, where bad ones go unnoticed or take the process down."""
 
-import signal
 import stat
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from resource import RLIMIT_AS, getrlimit, setrlimit
 from textwrap import shorten
 from typing import Any, Literal
 
-from ttbar.dataset import InputFile, Sample
+from ttbar.checksum import adler32
+from ttbar.dataset import InputFile
 from ttbar.errors import InputError
 from ttbar.library import load_root
-from ttbar.worker import Worker, WorkerDied
 
 Format = Literal["TTree", "RNTuple"]
 
 # In a local path, ROOT takes these for wildcards, options, variables and commands.
 _SPECIAL = "*?[]#$|"
-
-# Longest time for one file: damage can send ROOT around in circles, but servers can be slow.
-_TIMEOUT_S = 300
-
-# Largest address space of the process that checks: damage can send ROOT for all the memory of a machine.
-_MAX_MEMORY = 4 * 2**30
 
 # RDataFrame has several names for a type, depending on the format and on who wrote the file.
 _SAME_TYPE = {
@@ -43,7 +34,9 @@ _SAME_TYPE = {
     "std::uint32_t": "unsigned int",
     "Long64_t": "long",
     "std::int64_t": "long",
+    "Long_t": "long",
     "ULong64_t": "unsigned long",
+    "ULong_t": "unsigned long",
     "std::uint64_t": "unsigned long",
     "Float_t": "float",
     "Double_t": "double",
@@ -51,16 +44,27 @@ _SAME_TYPE = {
 
 
 class BadFile(InputError):  # noqa: N818 (it is the state of a file)
-    """An input file that cannot be used."""
+    """An input file that cannot be used.
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
+    Parameters
+    ----------
+    path : str
+        The file, as the data set names it.
+    reason : str
+        What is wrong with it.
+    transient : bool
+        Whether it may be better the next time: a server did not give it.
+    """
+
+    def __init__(self, path: str, reason: str, transient: bool = False) -> None:
+        super().__init__(path, reason, transient)
+        self.path = path
         self.reason = reason
+        self.transient = transient
 
     def __str__(self) -> str:
         """One line that names the file, says why and what to do."""
-        path, reason = self.args
-        return f"{path}: {reason}; replace the file, or leave it out with --bad-files skip"
+        return f"{self.path}: {self.reason}; replace the file, or leave it out with --bad-files skip"
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,11 @@ class CheckedFile:
     """A file that can be used."""
 
     path: str
-    """Absolute local path, or URL."""
+    """Absolute local path, or URL, as the data set names it."""
+    source: str
+    """Where it is read from: the same, a mirror, or a local copy."""
+    others: tuple[str, ...]
+    """Where else it can be read."""
     nevts: int
     """Number of generated events: what the data set says, or else the number of stored events."""
     entries: int
@@ -79,6 +87,13 @@ class CheckedFile:
     """What ROOT identifies the file by; a copy has the same."""
     size: int
     """Size in bytes."""
+    version: str
+    """What tells it from what stood at the same place at another time: when it was last written, as far as known."""
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """What results depend on, wherever it is read from; two files with the same one have the same events."""
+        return (self.path, self.uuid, self.size, self.entries, self.version)
 
 
 @dataclass(frozen=True)
@@ -86,7 +101,7 @@ class FileRecord:
     """What became of a file of the data set."""
 
     path: str
-    """Absolute local path, or URL."""
+    """Absolute local path, or URL, as the data set names it."""
     sample: str
     """Name of the sample."""
     nevts: int | None
@@ -97,6 +112,14 @@ class FileRecord:
     """Whether it is used."""
     reason: str
     """Why it is not used, or where its number of events comes from if not from the data set; else empty."""
+    attempts: int
+    """How often it was tried to open it or to read it."""
+    checked: CheckedFile | None = None
+    """What is used; None if it is not."""
+    processed: int = 0
+    """Number of stored events that went through the event loop."""
+    selected: int = 0
+    """Number of those that are in a region, as they were measured."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +130,6 @@ class CheckedSample:
     """Name of the process, e.g. `ttbar`."""
     variation: str
     """Name of the alternative simulation, or `nominal`."""
-    good: tuple[CheckedFile, ...]
-    """The usable files, in the order of the data set; at least one."""
     records: tuple[FileRecord, ...]
     """One for each file of the data set, in its order."""
 
@@ -116,6 +137,11 @@ class CheckedSample:
     def name(self) -> str:
         """Name of the sample, e.g. `ttbar__nominal`."""
         return f"{self.process}__{self.variation}"
+
+    @property
+    def good(self) -> tuple[CheckedFile, ...]:
+        """The usable files, in the order of the data set."""
+        return tuple(record.checked for record in self.records if record.checked)
 
     @property
     def nevts(self) -> int:
@@ -128,10 +154,21 @@ class CheckedSample:
         return sum(file.entries for file in self.good)
 
 
-def check_file(file: InputFile, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
+def is_remote(address: str) -> bool:
+    """Whether a file is read from a server."""
+    return "://" in address
+
+
+def needs_cache(address: str) -> bool:
+    """Whether ROOT can only read a local copy of a file."""
+    return address.startswith(("http://", "https://"))
+
+
+def check_file(file: InputFile, tree: str, columns: Mapping[str, str | None], source: str | None = None) -> CheckedFile:
     """Check all of a file that can be checked without reading events.
 
-    Damage inside of the stored columns is not seen: only reading them brings it to light.
+    Damage inside of the stored columns is only seen if the data set has a checksum of the file, and the file
+    is local.
 
     Parameters
     ----------
@@ -141,6 +178,8 @@ def check_file(file: InputFile, tree: str, columns: Mapping[str, str | None]) ->
         Name of its TTree or RNTuple.
     columns : mapping of str to str or None
         The columns that it must have, with their types, e.g. `unsigned int` or `RVec<float>`; None for any.
+    source : str, optional
+        Where to read it from, by default its path.
 
     Returns
     -------
@@ -151,78 +190,28 @@ def check_file(file: InputFile, tree: str, columns: Mapping[str, str | None]) ->
     ------
     BadFile
         If it cannot be used. Damage to what a TTree tells about itself may end the process instead, which
-        `check_samples` survives.
+        `ttbar.delivery` survives.
     """
+    source = source or file.path
     try:
-        if "://" not in file.path:
-            _check_local(Path(file.path))
-        return _check_content(file, tree, columns)
+        if not is_remote(source):
+            _check_local(Path(source), file.checksum)
+        return _check_content(file, source, tree, columns)
     except _Unusable as error:
         raise BadFile(file.path, str(error)) from error
-
-
-def check_samples(
-    samples: Sequence[Sample],
-    tree: str,
-    columns: Mapping[str, str | None],
-    skip_bad: bool,
-    on_progress: Callable[[int, InputFile], object] = lambda done, file: None,
-) -> list[CheckedSample]:
-    """Check all files of samples, in a process of its own that a damaged file may crash.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-        What to check.
-    tree, columns
-        As in `check_file`.
-    skip_bad : bool
-        Whether to leave unusable files out instead of raising.
-    on_progress : callable
-        Called after each file with the number of files checked so far and the file.
-
-    Returns
-    -------
-    list of CheckedSample
-        What is there to be used, in the order of the samples.
-
-    Raises
-    ------
-    InputError
-        If a file is unusable and not to be left out, or if the usable ones of a sample make no sample: none,
-        the same one twice, of different formats, or without a single event.
-    """
-    result = []
-    done = 0
-    with Worker() as worker:
-        for sample in samples:
-            good: list[CheckedFile] = []
-            records: list[FileRecord] = []
-            for file in sample.files:
-                try:
-                    good.append(_check_apart(worker, file, tree, columns))
-                except BadFile as error:
-                    if not skip_bad:
-                        raise
-                    numbers = (file.nevts, file.entries)
-                    records.append(FileRecord(file.path, sample.name, *numbers, "skipped", error.reason))
-                else:
-                    numbers = (good[-1].nevts, good[-1].entries)
-                    note = "" if file.nevts is not None else "nevts is the number of entries in the file"
-                    records.append(FileRecord(file.path, sample.name, *numbers, "ok", note))
-                done += 1
-                on_progress(done, file)
-            checked = CheckedSample(sample.process, sample.variation, tuple(good), tuple(records))
-            _check_together(checked)
-            result.append(checked)
-    return result
+    except _Unavailable as error:
+        raise BadFile(file.path, str(error), transient=is_remote(source)) from error
 
 
 class _Unusable(Exception):  # noqa: N818 (as BadFile)
     """Why a file is bad, without its name."""
 
 
-def _check_local(path: Path) -> None:
+class _Unavailable(Exception):  # noqa: N818 (as BadFile)
+    """Why a file cannot be looked at."""
+
+
+def _check_local(path: Path, checksum: str | None) -> None:
     """Find what is wrong with a local file from the outside, in better words than ROOT's."""
     special = sorted(set(str(path)) & set(_SPECIAL))
     if special:
@@ -232,21 +221,23 @@ def _check_local(path: Path) -> None:
             raise _Unusable("is not a file")
         with path.open("rb") as stream:
             magic = stream.read(4)
+        if not magic:
+            raise _Unusable("is empty")
+        if magic != b"root":
+            raise _Unusable("is not a ROOT file")
+        if checksum is not None and checksum != (found := adler32(path)):
+            raise _Unusable(f"is damaged (its checksum is {found}, the data set says {checksum})")
     except OSError as error:
         raise _Unusable(f"cannot be read ({error.strerror})") from error
-    if not magic:
-        raise _Unusable("is empty")
-    if magic != b"root":
-        raise _Unusable("is not a ROOT file")
 
 
-def _check_content(file: InputFile, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
+def _check_content(file: InputFile, source: str, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
     """Open a file and look at everything but the events."""
     root = load_root()
     errors = root.ttbar.ErrorCollector()
     opened = None
     try:
-        opened = root.TFile.Open(file.path)
+        opened = root.TFile.Open(source)
         if opened.TestBit(root.TFile.kRecovered):
             raise _Unusable("was never closed by its writer, or has been cut off or damaged since")
         if opened.GetSize() < opened.GetEND():
@@ -259,21 +250,37 @@ def _check_content(file: InputFile, tree: str, columns: Mapping[str, str | None]
             raise _Unusable("is damaged (its header points behind its end)")
         format_, entries = _check_tree(root, opened, tree, columns)
         if errors.count():
-            raise _Unusable(f"is damaged ({errors.first()})")
+            raise _Unavailable(f"is damaged ({errors.first()})")
         if file.entries not in (None, entries):
             raise _Unusable(f"holds {entries} entries where the data set says {file.entries}")
-        nevts = entries if file.nevts is None else file.nevts
-        uuid = str(opened.GetUUID().AsString())
-        return CheckedFile(file.path, nevts, entries, format_, uuid, opened.GetSize())
-    except _Unusable:
+        return CheckedFile(
+            path=file.path,
+            source=source,
+            others=tuple(other for other in file.addresses if other != source and not needs_cache(other)),
+            nevts=entries if file.nevts is None else file.nevts,
+            entries=entries,
+            format=format_,
+            uuid=str(opened.GetUUID().AsString()),
+            size=int(opened.GetSize()),
+            version=_last_written(root, source),
+        )
+    except (_Unusable, _Unavailable):
         raise
     except Exception as error:  # what reaches Python from ROOT is of any type
         reason = str(errors.first()) or shorten(str(error), 200)
-        raise _Unusable(f"cannot be opened ({reason})") from error
+        raise _Unavailable(f"cannot be opened ({reason})") from error
     finally:
         errors.stop()
         if opened:
             opened.Close()
+
+
+def _last_written(root: Any, source: str) -> str:
+    """When a file was last written, as exactly as can be known; empty if a server does not say."""
+    if not is_remote(source):
+        return str(Path(source).stat().st_mtime_ns)
+    status = root.FileStat_t()
+    return str(status.fMtime) if root.gSystem.GetPathInfo(source, status) == 0 else ""
 
 
 def _check_tree(root: Any, opened: Any, tree: str, columns: Mapping[str, str | None]) -> tuple[Format, int]:
@@ -318,48 +325,3 @@ def _canonical(name: str) -> str:
     name = name.removeprefix("ROOT::VecOps::")
     element = name.removeprefix("RVec<").removesuffix(">")
     return name.replace(element, _SAME_TYPE.get(element, element))
-
-
-def _check_together(sample: CheckedSample) -> None:
-    """Check that usable files make a sample."""
-    if not sample.good:
-        first_bad = sample.records[0]
-        raise InputError(
-            f"{sample.name}: no usable file, leave the sample out with --samples ({first_bad.path}: {first_bad.reason})"
-        )
-    first_of: dict[str, CheckedFile] = {}
-    for file in sample.good:
-        first = first_of.setdefault(file.uuid, file)
-        if first is not file:
-            raise InputError(f"{sample.name}: {file.path} is a copy of {first.path} (same UUID), keep one of them")
-        if file.format != sample.good[0].format:
-            raise InputError(
-                f"{sample.name}: {sample.good[0].path} is a {sample.good[0].format} and {file.path} is a"
-                f" {file.format}, a sample needs files of one format"
-            )
-    if sample.nevts == 0:
-        raise InputError(
-            f"{sample.name}: no events in {sample.good[0].path} or any other file, leave the sample out with --samples"
-        )
-
-
-def _check_apart(worker: Worker, file: InputFile, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
-    """Check a file in a worker, whose death is the fault of the file."""
-    try:
-        return worker.call(_check_mortally, file, tree, columns)
-    except WorkerDied as error:
-        if error.exit_status == -signal.SIGALRM:
-            raise BadFile(file.path, f"did not open within {_TIMEOUT_S} s") from None
-        raise BadFile(file.path, "is damaged (ROOT crashed on opening it)") from None
-
-
-def _check_mortally(file: InputFile, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
-    """Check a file, and die without much ado where ROOT crashes, takes forever or takes too much memory."""
-    load_root().gSystem.ResetSignals()
-    with suppress(ValueError):  # the limit of the user is lower still
-        setrlimit(RLIMIT_AS, (_MAX_MEMORY, getrlimit(RLIMIT_AS)[1]))
-    signal.alarm(_TIMEOUT_S)
-    try:
-        return check_file(file, tree, columns)
-    finally:
-        signal.alarm(0)

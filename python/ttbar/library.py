@@ -1,11 +1,13 @@
 """Bring ROOT and the C++ library together in this process."""
 
 import functools
+import hashlib
 import importlib.resources
 import os
 import sys
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ttbar.errors import AnalysisError
@@ -41,6 +43,44 @@ def resource(*parts: str) -> Path:
     return Path(str(importlib.resources.files(__package__).joinpath(*parts)))
 
 
+def code_id(*modules: ModuleType) -> str:
+    """Identify the code that results depend on.
+
+    Parameters
+    ----------
+    *modules
+        Modules of the package. The library and its headers count in any case.
+
+    Returns
+    -------
+    str
+        Text that changes whenever the code does.
+    """
+    files = [resource("lib", "libttbar.so"), *sorted(resource("include").rglob("*.hpp"))]
+    files += [Path(str(module.__file__)) for module in modules]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def limit_waiting(seconds: float) -> None:
+    """Say how long XRootD's client may wait for a server, in all processes that are started from now on.
+
+    Parameters
+    ----------
+    seconds : float
+        How long a server may be silent. What the user's environment says comes first.
+    """
+    limits = {
+        "XRD_CONNECTIONWINDOW": seconds / 6,
+        "XRD_CONNECTIONRETRY": 6,
+        "XRD_STREAMTIMEOUT": seconds,
+        "XRD_STREAMERRORWINDOW": seconds,
+        "XRD_REQUESTTIMEOUT": 5 * seconds,
+        "XRD_TIMEOUTRESOLUTION": 1,
+    }
+    for name, value in limits.items():
+        os.environ.setdefault(name, str(max(1, round(value))))
+
+
 @functools.cache
 def load_root() -> Any:
     """Import ROOT, load `libttbar` and declare its headers to the interpreter.
@@ -69,6 +109,7 @@ def load_root() -> Any:
             ) from None
 
     ROOT.gROOT.SetBatch(True)
+    ROOT.gEnv.SetValue("TFile.ForceRemote", 1)  # what is asked of a server on this machine, the server shall answer
     ROOT.PyConfig.IgnoreCommandLineOptions = True
     library = resource("lib", "libttbar.so")
     if ROOT.gSystem.Load(str(library)) < 0:
@@ -76,4 +117,5 @@ def load_root() -> Any:
     ROOT.gInterpreter.AddIncludePath(str(resource("include")))
     if not ROOT.gInterpreter.Declare("".join(f'#include "ttbar/{header}"\n' for header in HEADERS)):
         raise AnalysisError(f"the headers in {resource('include')} do not compile: install the package again")
+    ROOT.gSystem.ResetSignals()  # a crash is to end a process at once, not after minutes in a debugger
     return ROOT

@@ -2,7 +2,7 @@
 
 import ctypes
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ttbar import definition, loop, run, worker
-from ttbar.dataset import load_dataset, select_samples
-from ttbar.errors import AnalysisError, InputError
+from ttbar import definition, loop, units, worker
+from ttbar.errors import InputError
 from ttbar.library import load_root
-from ttbar.loop import Partial, Unit
-from ttbar.progress import Display
-from ttbar.worker import Worker, WorkerDied
+from ttbar.loop import Collect, Compile, Partial, Unit
+from ttbar.source import Source, dataset_file, get, list_samples
+from ttbar.worker import Worker
 
 COLUMNS = definition.COLUMNS | {
     "GenPart_eta": "RVec<float>",
@@ -37,17 +36,6 @@ MATCHED_EVENT = np.dtype(
     ]
 )
 """`ttbar::MatchedEvent` as numpy sees it."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Which events a user wants; see `ttbar train --help`."""
-
-    dataset: str
-    samples: str
-    prefixes: tuple[tuple[str, str], ...]
-    tree: str
-    skip_bad_files: bool
 
 
 @dataclass(frozen=True)
@@ -81,7 +69,7 @@ def read(source: Source, worker: Worker) -> MatchedEvents:
     source : Source
         Which events to look at.
     worker : Worker
-        A process that `loop.initialise` has made ready.
+        A process that `loop.initialise` makes ready.
 
     Returns
     -------
@@ -97,22 +85,12 @@ def read(source: Source, worker: Worker) -> MatchedEvents:
     AnalysisError
         If the event loop fails.
     """
-    dataset = run.dataset_file(source.dataset, worker)
-    samples = select_samples(load_dataset(dataset, definition.PROCESSES, source.prefixes), source.samples)
-    checked = run.check(samples, source.tree, COLUMNS, source.skip_bad_files)
-    partials, records = [], []
-    with Display("Matching", sum(sample.entries for sample in checked), "events") as display:
-        worker.on_progress = display.update
-        for sample in checked:
-            paths = tuple(file.path for file in sample.good)
-            try:
-                unit = Unit(sample.process, sample.variation, paths, sample.entries)
-                partial, events = worker.call(extract, unit, source.tree)
-            except WorkerDied as error:
-                raise AnalysisError(f"{sample.name}: {error}; check its files: {', '.join(paths)}") from None
-            partials.append(partial)
-            records.append(events)
-    cutflow = reduce(add, partials).cutflow[definition.NOMINAL]
+    dataset = dataset_file(source, worker)
+    checked = get(source, list_samples(source, dataset), COLUMNS)
+    samples, partials = units.process(
+        "Matching", checked, lambda unit: worker.call(extract, unit, source.tree), worker, source.skip_bad
+    )
+    cutflow = reduce(add, partials.values()).cutflow[definition.NOMINAL]
     if not cutflow["matched"]:
         raise InputError(
             f"{dataset}: in none of {cutflow['one_btag']} selected events the first four jets are those of the quarks "
@@ -120,11 +98,11 @@ def read(source: Source, worker: Worker) -> MatchedEvents:
         )
     permutations, feature_names = worker.call(conventions)
     return MatchedEvents(
-        ordered(np.concatenate(records)),
+        ordered(np.concatenate([array for result in partials.values() for array in result.records])),
         np.array(permutations),
         feature_names,
         cutflow,
-        tuple(sample.name for sample in checked),
+        tuple(sample.name for sample in samples),
         hashlib.sha256(dataset.read_bytes()).hexdigest(),
     )
 
@@ -137,7 +115,7 @@ def conventions() -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
     return permutations, tuple(str(cpp.feature_names[i]) for i in range(len(cpp.feature_names)))
 
 
-def extract(unit: Unit, tree: str) -> tuple[Partial, NDArray[Any]]:
+def extract(unit: Unit, tree: str) -> Partial:
     """Find the events of a unit that match; needs ROOT in this process.
 
     Parameters
@@ -149,14 +127,11 @@ def extract(unit: Unit, tree: str) -> tuple[Partial, NDArray[Any]]:
 
     Returns
     -------
-    partial : Partial
-        Without histograms; the cutflow goes on to the cut `matched`.
-    events : numpy.ndarray
-        Of type `MATCHED_EVENT`, in any order.
+    Partial
+        The cutflow goes on to the cut `matched`, the records are of type `MATCHED_EVENT`.
     """
-    found: list[NDArray[Any]] = []
 
-    def book(events: Any) -> Callable[[], dict[str, Any]]:
+    def book(events: Any) -> Compile:
         root = load_root()
         cuts = definition.select(events, varied=False, seed=0)
         cuts["matched"] = (
@@ -176,13 +151,15 @@ def extract(unit: Unit, tree: str) -> tuple[Partial, NDArray[Any]]:
         root.ttbar.report_progress(counts["all"], worker.counter_address())
 
         def collect() -> dict[str, Any]:
-            found.append(_as_array(taken.GetValue()))
-            return {"cutflow": {definition.NOMINAL: {cut: int(count.GetValue()) for cut, count in counts.items()}}}
+            cutflow = {definition.NOMINAL: {cut: int(count.GetValue()) for cut, count in counts.items()}}
+            return {"cutflow": cutflow, "records": (_as_array(taken.GetValue()),)}
 
-        return collect
+        def compile_() -> Collect:
+            return collect  # what is not varied is compiled as the loop begins
 
-    partial = loop.run_unit(unit, tree, book)
-    return partial, found[0]
+        return compile_
+
+    return loop.run_unit(unit, tree, COLUMNS, book)
 
 
 def ordered(records: NDArray[Any]) -> NDArray[Any]:

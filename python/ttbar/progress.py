@@ -76,6 +76,10 @@ class Display:
         """Leave the bar as it is."""
         self._bar.stop()
 
+    def advance(self) -> None:
+        """Show that one more is done."""
+        self.update(int(self._bar.tasks[self._task].completed) + 1)
+
     def update(self, reached: int) -> None:
         """Show how far it is.
 

@@ -1,8 +1,10 @@
 """The results folder: its files appear whole or not at all."""
 
+import fcntl
 import json
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,10 @@ OF_A_RUN = (
     "histograms.root",
 )
 """The files that a run writes, the last one first."""
+
+
+DATASET = "dataset.json"
+"""The data set file in a folder of files that are made."""
 
 
 @contextmanager
@@ -45,11 +51,40 @@ def written_whole(path: Path) -> Iterator[Path]:
     beside = path.with_name(f".{path.name}.part")
     try:
         yield beside
+        with beside.open("rb") as stream:
+            os.fsync(stream)  # a file of this name has its content even after a power cut
         beside.replace(path)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}; check the folder and disk") from None
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing to a folder at the same time.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder; made if it does not exist.
+
+    Raises
+    ------
+    InputError
+        If another process writes there.
+    """
+    prepare(folder, ())
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # where the file system has no locks, we do without
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"{folder}: another run writes there, wait for it or choose another folder") from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -63,7 +98,7 @@ def write_json(path: Path, content: Any) -> None:
         What `json` can write.
     """
     with written_whole(path) as beside:
-        beside.write_text(json.dumps(content, indent=2) + "\n")
+        beside.write_text(json.dumps(content, indent=2, default=str) + "\n")
 
 
 def prepare(folder: Path, outdated: Iterable[str]) -> None:

@@ -2,10 +2,11 @@
 
 import platform
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from importlib.metadata import version
 from operator import add
 from pathlib import Path
@@ -13,35 +14,32 @@ from typing import Any
 
 import hist
 
-from ttbar import definition, histograms, io_only, loop, results, simulate
-from ttbar.dataset import Sample, limit_files, load_dataset, select_samples
-from ttbar.errors import AnalysisError, InputError
-from ttbar.inputs import CheckedSample, check_samples
-from ttbar.library import resource
-from ttbar.loop import Partial, Ready, Unit
-from ttbar.progress import Display, say
-from ttbar.worker import Worker, WorkerDied
+from ttbar import definition, histograms, io_only, loop, results, skim, source, units
+from ttbar.dataset import Sample, load_dataset
+from ttbar.errors import InputError, Interrupted, TtbarError
+from ttbar.inputs import CheckedSample
+from ttbar.library import code_id
+from ttbar.loop import Partial, Ready
+from ttbar.progress import say
+from ttbar.skim import make_skims
+from ttbar.source import Source
+from ttbar.worker import Worker
 
-UNIT_ENTRIES = 10_000_000
-"""A unit takes files until it has this many events: few enough to repeat, enough to keep many cores busy."""
-
-DEMO = "demo"
+UNITS = "units"
+"""Where in the results folder the results of units are kept until the run is complete."""
 
 
 @dataclass(frozen=True)
 class Options:
     """What a user can choose for a run; see `ttbar run --help`."""
 
-    dataset: str
-    samples: str
-    files: int | None
-    prefixes: tuple[tuple[str, str], ...]
-    tree: str
+    source: Source
+    skim: Path | None
     model: Path
     threads: int | None
     output: Path
     seed: int
-    bad_files: str
+    resume: bool
     io_only: str | None
     plots: bool
     fit: bool
@@ -63,149 +61,161 @@ def run(options: Options) -> None:
         If a file is missing or wrong.
     AnalysisError
         If the event loop fails.
+    Interrupted
+        If the user interrupts it, with what is finished kept.
     """
-    started, start_date = time.perf_counter(), datetime.now(UTC)
+    begun = _Begun()
     outdated = ("metrics.json",) if options.io_only else results.OF_A_RUN
-    with Worker() as worker:
+    if not (options.resume or options.io_only):
+        outdated = (*outdated, f"{UNITS}/*")
+    model = None if options.io_only else str(options.model)
+    with Worker(partial(loop.initialise, options.threads, model), options.source.patience) as worker:
         say("Starting ROOT")
-        model = None if options.io_only else str(options.model)
-        starting = worker.start(loop.initialise, options.threads, model)
+        dataset = source.dataset_file(options.source, worker)
+        mistake = None
         try:
-            listed = _samples(options, worker)
-        except InputError:
+            listed = source.list_samples(options.source, dataset)
+        except InputError as error:
+            mistake = error
+        with results.reserved(options.output):
             results.prepare(options.output, outdated)
-            raise
-        results.prepare(options.output, outdated)
-        ready = worker.finish(starting)
-        columns = dict.fromkeys(io_only.COLUMNS[options.io_only]) if options.io_only else definition.COLUMNS
-        samples = check(listed, options.tree, columns, options.bad_files == "skip")
-        partials = _process(samples, options, worker)
-        peak_memory = max(worker.call(loop.peak_memory), loop.peak_memory())
+            if mistake:
+                raise mistake
+            with _telling_what_is_kept(options.output / UNITS):
+                _run(options, dataset, listed, worker, begun)
+
+
+@contextmanager
+def _telling_what_is_kept(folder: Path) -> Iterator[None]:
+    """Say how to go on if what follows fails or is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; go on with --resume" if any(folder.glob("*")) else "interrupted") from None
+    except TtbarError:
+        if any(folder.glob("*")):
+            say(f"What is finished is kept in {folder}: the same command with --resume goes on from there")
+        raise
+
+
+class _Begun:
+    """When a run began, and how long its steps take."""
+
+    def __init__(self) -> None:
+        self.date = datetime.now(UTC)
+        self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def time(self, step: str) -> Iterator[None]:
+        """Time a step."""
+        started = time.perf_counter()
+        yield
+        self.seconds[f"{step}_s"] = self.seconds.get(f"{step}_s", 0) + time.perf_counter() - started
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return time.perf_counter() - self._start
+
+
+def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, begun: _Begun) -> None:
+    """Process samples of a data set in a folder of our own."""
+    ready: Ready = worker.ready()
+    wanted, skimmed = options.source, None
+    columns = dict.fromkeys(io_only.COLUMNS[options.io_only]) if options.io_only else definition.COLUMNS
+    with begun.time("check"):
+        checked = source.get(wanted, listed, definition.COLUMNS if options.skim else columns)
+    if options.skim:
+        with begun.time("skim"):
+            skimmed = make_skims(dataset, checked, options.skim, wanted.tree, wanted.skip_bad, "TTree", worker)
+        wanted = replace(wanted, tree=skim.TREE)
+        with begun.time("check"):
+            checked = source.get(wanted, load_dataset(skimmed.dataset, definition.PROCESSES), columns)
+    samples, partials = _process(checked, options, wanted.tree, ready, worker)
+    peak_memory = max(worker.call(loop.peak_memory), loop.peak_memory())
 
     if not options.io_only:
-        histograms.write(options.output / "histograms.root", dict(_final_histograms(samples, partials)))
-        results.write_json(options.output / "cutflow.json", _final_cutflow(samples, partials))
-        _present(options)
+        with begun.time("merge"):
+            histograms.write(options.output / "histograms.root", dict(_final_histograms(samples, partials)))
+            results.write_json(options.output / "cutflow.json", _final_cutflow(samples, partials))
+        _present(options, begun)
 
     cost = reduce(add, (partial.cost for partial in partials.values()))
     events = sum(partial.events for partial in partials.values())
     metrics = {
         "events": events,
         "threads": ready.threads,
+        **begun.seconds,
         **asdict(cost),
-        "total_wall_s": time.perf_counter() - started,
+        "total_wall_s": begun.elapsed,
         "events_per_s": events / cost.loop_wall_s,
+        "events_per_thread_s": events / cost.loop_wall_s / ready.threads,
+        "events_per_core_s": events / cost.loop_cpu_s,
         "percent_read": 100 * cost.bytes_read / sum(file.size for sample in samples for file in sample.good),
         "peak_rss_mb": peak_memory / 1e6,
     }
+    if skimmed:
+        metrics["skim_bytes_read"] = skimmed.cost.bytes_read
     results.write_json(options.output / "metrics.json", metrics)
     if not options.io_only:
         from ttbar.report import write_page
 
-        provenance = _provenance(options, ready, samples, partials, start_date)
+        provenance = _provenance(options, ready, samples, partials, begun.date)
+        if skimmed:
+            provenance["skimmed"] = _accounts(skimmed.samples)
         write_page(options.output, provenance)
         results.write_json(options.output / "run.json", provenance)
+        results.prepare(options.output, (f"{UNITS}/*",))
+        (options.output / UNITS).rmdir()
     say(f"{events:,} events in {cost.loop_wall_s:.1f} s; the results are in {options.output}")
 
 
-def _present(options: Options) -> None:
+def _process(
+    samples: list[CheckedSample], options: Options, tree: str, ready: Ready, worker: Worker
+) -> tuple[list[CheckedSample], dict[str, Partial]]:
+    """Run the event loop on all samples."""
+    if options.io_only:
+        columns = io_only.COLUMNS[options.io_only]
+        return units.process(
+            "Reading",
+            samples,
+            lambda unit: worker.call(loop.read_columns, unit, tree, columns),
+            worker,
+            options.source.skip_bad,
+        )
+    depends_on = {
+        "tree": tree,
+        "seed": options.seed,
+        "model": ready.model_sha256,
+        "ROOT": ready.root_version,
+        "code": code_id(definition, loop, histograms),
+    }
+    kept = options.output / UNITS
+    results.prepare(kept, ())
+    return units.process(
+        "Processing",
+        samples,
+        lambda unit: worker.call(loop.analyse, unit, tree, options.seed),
+        worker,
+        options.source.skip_bad,
+        units.Results(kept, depends_on),
+    )
+
+
+def _present(options: Options, begun: _Begun) -> None:
     """Plot and fit the histograms, as far as there is something to plot and to fit."""
     # Imported here, since this takes seconds that a run without it should not spend.
     from ttbar.fit import fit
     from ttbar.plot import plot
 
-    for wanted, present in ((options.plots, plot), (options.fit, fit)):
+    for step, wanted, present in (("plots", options.plots, plot), ("fit", options.fit, fit)):
         try:
             if wanted:
-                present(options.output / "histograms.root", options.output)
+                with begun.time(step):
+                    present(options.output / "histograms.root", options.output)
         except InputError as error:
             say(f"Left out: {error}")
-
-
-def dataset_file(dataset: str, worker: Worker) -> Path:
-    """Find the file of a data set.
-
-    Parameters
-    ----------
-    dataset : str
-        `demo`, which is simulated on first use, the name of a data set that comes with the program, or a file.
-    worker : Worker
-        Where to simulate.
-
-    Returns
-    -------
-    pathlib.Path
-        The data set file.
-    """
-    if dataset == DEMO:
-        return worker.call(simulate.demo)
-    shipped = resource("datasets", f"{dataset}.json")
-    return shipped if shipped.exists() else Path(dataset)
-
-
-def _samples(options: Options, worker: Worker) -> list[Sample]:
-    """The samples that the user asked for."""
-    path = dataset_file(options.dataset, worker)
-    samples = select_samples(load_dataset(path, definition.PROCESSES, options.prefixes), options.samples)
-    return samples if options.files is None else limit_files(samples, options.files)
-
-
-def check(
-    samples: list[Sample], tree: str, columns: Mapping[str, str | None], skip_bad_files: bool
-) -> list[CheckedSample]:
-    """Check the files of samples before anything else happens, and show how far it is.
-
-    Parameters
-    ----------
-    samples : list of Sample
-        What to check.
-    tree, columns, skip_bad_files
-        As in `ttbar.inputs.check_samples`.
-
-    Returns
-    -------
-    list of CheckedSample
-        What is there to be used.
-    """
-    with Display("Checking", sum(len(sample.files) for sample in samples), "files") as display:
-        checked = check_samples(samples, tree, columns, skip_bad_files, lambda done, file: display.update(done))
-    for record in (record for sample in checked for record in sample.records if record.reason):
-        say(f"{record.path}: {record.status}: {record.reason}")
-    return checked
-
-
-def _units(sample: CheckedSample) -> Iterator[Unit]:
-    """Divide a sample into units."""
-    paths: list[str] = []
-    entries = 0
-    for file in sample.good:
-        if paths and entries + file.entries > UNIT_ENTRIES:
-            yield Unit(sample.process, sample.variation, tuple(paths), entries)
-            paths, entries = [], 0
-        paths.append(file.path)
-        entries += file.entries
-    yield Unit(sample.process, sample.variation, tuple(paths), entries)
-
-
-def _process(samples: list[CheckedSample], options: Options, worker: Worker) -> dict[str, Partial]:
-    """Process all units and merge them by sample."""
-    units = [unit for sample in samples for unit in _units(sample)]
-    partials: dict[str, Partial] = {}
-    with Display("Processing", sum(unit.entries for unit in units), "events") as display:
-        worker.on_progress = display.update
-        for unit in units:
-            display.detail = unit.sample
-            try:
-                if options.io_only:
-                    columns = io_only.COLUMNS[options.io_only]
-                    result = worker.call(loop.read_columns, unit, options.tree, columns)
-                else:
-                    result = worker.call(loop.analyse, unit, options.tree, options.seed)
-            except WorkerDied as error:
-                raise AnalysisError(f"{unit.sample}: {error}; check its files: {', '.join(unit.paths)}") from None
-            merged = partials.get(unit.sample)
-            partials[unit.sample] = merged + result if merged else result
-    return partials
 
 
 def _final_histograms(
@@ -261,7 +271,8 @@ def _provenance(
             "ROOT": ready.root_version,
             **{package: version(package) for package in packages},
         },
-        "options": asdict(options) | {"model": str(options.model), "output": str(options.output)},
+        "options": asdict(options.source)
+        | {name: value for name, value in asdict(options).items() if name != "source"},
         "model": {"path": str(options.model), "sha256": ready.model_sha256},
         "samples": {
             sample.name: {
@@ -271,5 +282,15 @@ def _provenance(
             }
             for sample in samples
         },
-        "files": [asdict(record) for sample in samples for record in sample.records],
+        "files": _accounts(samples),
     }
+
+
+def _accounts(samples: Sequence[CheckedSample]) -> list[dict[str, Any]]:
+    """What became of each file."""
+    accounts = []
+    for record in (record for sample in samples for record in sample.records):
+        account = asdict(replace(record, checked=None)) | {"source": record.checked and record.checked.source}
+        del account["checked"]
+        accounts.append(account)
+    return accounts

@@ -19,7 +19,6 @@ from ttbar.library import load_root
 
 FILES_PER_SAMPLE = 2
 DEMO_EVENTS = 20_000
-DATASET_NAME = "dataset.json"
 
 
 def simulated_samples() -> list[str]:
@@ -79,7 +78,7 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
     unknown = [name for name in samples if name not in simulated_samples()]
     if unknown:
         raise ValueError(f"no sample {unknown[0]} can be simulated, only {', '.join(simulated_samples())}")
-    results.prepare(output, (DATASET_NAME,))
+    results.prepare(output, (results.DATASET,))
     n_files = min(FILES_PER_SAMPLE, events)
     jobs = [(name, number) for name in samples for number in range(n_files)]
     dataset: dict[str, Any] = {}
@@ -98,8 +97,8 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
         counts = {"nevts": generated} | ({"entries": stored} if stored < generated else {})
         content["files"].append({"path": path.name, **counts})
 
-    results.write_json(output / DATASET_NAME, dataset)
-    return output / DATASET_NAME
+    results.write_json(output / results.DATASET, dataset)
+    return output / results.DATASET
 
 
 def demo() -> Path:
@@ -119,4 +118,4 @@ def demo() -> Path:
             except OSError:
                 if not folder.exists():  # else another run was faster, with the same result
                     raise
-    return folder / DATASET_NAME
+    return folder / results.DATASET

@@ -4,6 +4,7 @@ import hashlib
 import platform
 import shlex
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import xgboost
 
 from ttbar import boosting, judgement, loop, matched_events, model_card
 from ttbar.judgement import Judgement
-from ttbar.matched_events import Source
 from ttbar.progress import say
 from ttbar.results import written_whole
+from ttbar.source import Source
 from ttbar.worker import Worker
 
 FORMATS = {".json": "json", ".ubj": "ubj"}
@@ -55,9 +56,9 @@ def train(options: Options) -> None:
         raise click.BadParameter(f"{options.output} must end in {' or '.join(FORMATS)}", param_hint="--output")
     search = {**boosting.SEARCH, **(boosting.read_search(options.search) if options.search else {})}
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    with Worker() as worker:
+    with Worker(partial(loop.initialise, options.threads, None), options.source.patience) as worker:
         say("Starting ROOT")
-        ready = worker.call(loop.initialise, options.threads, None)
+        ready = worker.ready()
         events = matched_events.read(options.source, worker)
     outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, ready.threads)
     judgements = {
@@ -121,9 +122,9 @@ def validate_model(source: Source, model: Path, threads: int | None) -> dict[str
     AnalysisError
         If the event loop fails.
     """
-    with Worker() as worker:
+    with Worker(partial(loop.initialise, threads, str(model)), source.patience) as worker:
         say("Starting ROOT")
-        ready = worker.call(loop.initialise, threads, str(model))
+        ready = worker.ready()
         # Through memory, where xgboost goes by the content of a file and not by its name, as the C++ code does.
         booster = xgboost.Booster({"nthread": ready.threads}, model_file=bytearray(model.read_bytes()))
         events = matched_events.read(source, worker)
@@ -139,7 +140,8 @@ def _command(options: Options) -> str:
     source = options.source
     words: list[object] = ["ttbar", "train", "--dataset", source.dataset, "--samples", source.samples]
     words += [word for old, new in source.prefixes for word in ("--prefix", f"{old}={new}")]
-    words += ["--tree", source.tree, "--bad-files", "skip" if source.skip_bad_files else "stop"]
+    words += ["--tree", source.tree, "--bad-files", source.bad_files]
+    words += ["--files", source.files] if source.files else []
     words += ["--search", options.search] if options.search else []
     words += ["--folds", options.folds, "--max-trees", options.max_trees, "--seed", options.seed]
     return shlex.join(map(str, [*words, "--output", options.output]))

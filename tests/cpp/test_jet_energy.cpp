@@ -49,6 +49,6 @@ TEST_CASE("there is a factor for each jet in each universe") {
     CHECK(scales[0][0] == 1.03);
     CHECK(scales[0][1] == 1.03);
     CHECK(scales[1][1] == ttbar::smearing_factor({1, 2, 3}, 1, 0.05, 1));
-    CHECK(ttbar::nominal_jet_scale({40.f, 30.f})[1] == 1.);
+    CHECK(ttbar::uniform_jet_scale({40.f, 30.f}, 1.03)[1] == 1.03);
     CHECK(ttbar::varied_jet_scales({}, 1, 2, 3, 1.03, 0.05, 1)[1].empty());
 }

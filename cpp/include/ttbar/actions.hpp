@@ -11,6 +11,7 @@
 #include <TH2D.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,11 @@ namespace ttbar {
 /// @param node the node
 /// @return the number
 ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node);
+
+/// Book the number of events that reach a node, for each file.
+/// @param node the node
+/// @return the numbers by file, the name of the tree appended to its path; without files that have no such event
+ROOT::RDF::RResultPtr<std::map<std::string, ULong64_t>> count_by_file(ROOT::RDF::RNode node);
 
 /// Book a two-dimensional histogram with sums of squared weights.
 /// @param node   a node where the columns are doubles

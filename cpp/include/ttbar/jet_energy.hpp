@@ -25,10 +25,11 @@ struct EventId {
 /// @return the factor; its distance from 1 is less than 6.8 standard deviations
 double smearing_factor(const EventId& id, std::uint32_t jet, double resolution, std::uint64_t seed);
 
-/// The universe in which every jet has its stored energy.
-/// @param pt stored transverse momenta of the jets, of which only the number counts
-/// @return a 1 for each jet
-ROOT::RVecD nominal_jet_scale(const ROOT::RVecF& pt);
+/// The same factor for every jet, such as 1 in the universe in which they have their stored energies.
+/// @param pt     stored transverse momenta of the jets, of which only the number counts
+/// @param factor the factor
+/// @return the factor for each jet
+ROOT::RVecD uniform_jet_scale(const ROOT::RVecF& pt, double factor);
 
 /// The varied universes: energy scale up, and energy resolution up.
 /// @param pt               stored transverse momenta of the jets, of which only the number counts

@@ -1,0 +1,313 @@
+"""Local copies of files on servers: each is downloaded once, whatever happens meanwhile."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from filelock import FileLock, Timeout
+
+from ttbar.download import Content, DownloadFailed, RemoteFile, open_remote
+from ttbar.errors import InputError
+from ttbar.results import write_json
+
+_BLOCK = 4 * 2**20
+
+# What is set aside at a time for a file of unknown size.
+_PORTION = 16 * 2**20
+
+# How often to look how far another process is that downloads the same file.
+_LOOK_S = 0.5
+
+OnBytes = Callable[[int], object]
+
+
+class CacheFull(InputError):  # noqa: N818 (it is a state)
+    """There is no room for a file under the size limit."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A folder of copies, which several processes can use at once.
+
+    A copy stays what it is, whatever becomes of the file on the server, until it makes room for another one, is
+    removed by hand, or the data set says another checksum. A download that was interrupted goes on where it was.
+    """
+
+    folder: Path
+    """Where the copies are, each with a record (`.json`) of what it is, and a lock."""
+    limit: int | None
+    """Largest size of all copies together, in bytes, from the next download on; None for any."""
+    since: float
+    """Start of this run, in seconds since the epoch; what has been used after it does not make room."""
+    timeout: float
+    """Seconds after which a silent server counts as dead."""
+
+    def fetch(
+        self,
+        address: str,
+        checksum: str | None = None,
+        on_bytes: OnBytes = lambda number: None,
+        source: str | None = None,
+    ) -> Path:
+        """Get a copy of a file, in a process that does not load ROOT (see `ttbar.download`).
+
+        Parameters
+        ----------
+        address : str
+            The file, as the data set names it.
+        checksum : str, optional
+            What the data set says of it, e.g. `adler32:0123abcd`.
+        on_bytes : callable
+            Called with the number of bytes whenever some have been downloaded, here or by another process that this
+            one waits for, or have been read to compute a checksum.
+        source : str, optional
+            Where to download it from, by default its address.
+
+        Returns
+        -------
+        pathlib.Path
+            The copy.
+
+        Raises
+        ------
+        DownloadFailed
+            If the server does not give it, or gives something else.
+        CacheFull
+            If there is no room for it under the limit.
+        InputError
+            If the folder cannot be used, or its disk is full.
+        """
+        copy = _Copy(self.folder / _name(address))
+        with self._local_failures():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with copy.locked(on_bytes):
+                if not copy.is_good(checksum, on_bytes):
+                    copy.path.unlink(missing_ok=True)
+                    self._download(copy, address, checksum, on_bytes, source or address)
+                copy.mark_used()
+        return copy.path
+
+    def _download(self, copy: "_Copy", address: str, checksum: str | None, on_bytes: OnBytes, source: str) -> None:
+        """Download a file, or the rest of it."""
+        started = copy.record()
+        known = Content(started.size, started.version) if started else None
+        with closing(open_remote(source, self.timeout, _size(copy.part), known)) as remote:
+            size = remote.content.size
+            # Without a size there is no version either, so that an interrupted download starts anew.
+            record = _Record(address, size or 0, "" if size is None else remote.content.version)
+            try:
+                with copy.part.open("a+b") as stream:
+                    stream.truncate(remote.start)  # before there is a record of what the rest is going to be
+                    self._make_room(copy, record)
+                    stream.seek(0)
+                    found = _adler32(stream, on_bytes)
+                    for block in remote.blocks():
+                        end = stream.tell() + len(block)
+                        if size is None and end > record.size:
+                            record = replace(record, size=end + _PORTION)
+                            self._make_room(copy, record)
+                        stream.write(block)
+                        found = zlib.adler32(block, found)
+                        on_bytes(len(block))
+                    stream.flush()
+                    os.fsync(stream)
+            except (OSError, CacheFull):
+                copy.remove()
+                raise
+            if fault := _fault(copy.part, _text(found), checksum, remote):
+                copy.remove()
+                raise DownloadFailed(source, fault, transient=True)
+        copy.part.replace(copy.path)
+        # The checksum makes the record that of a whole copy, so it comes last.
+        copy.write(replace(record, size=_size(copy.path), checksum=_text(found), signature=copy.signature()))
+
+    def _make_room(self, copy: "_Copy", record: "_Record") -> None:
+        """Set aside the size in a record, for which copies that were not used for longest may have to go."""
+        with FileLock(self.folder / "lock"):
+            if self.limit is not None:
+                others = [other for other in _copies(self.folder) if other != copy]
+                idle = sorted((other for other in others if other.used() < self.since), key=_Copy.used)
+                excess = record.size + sum(map(_Copy.size, others)) - self.limit
+                if excess <= sum(map(_Copy.size, idle)):  # else none of them has to go in vain
+                    for other in idle:
+                        if excess > 0:
+                            excess -= other.evict(self.since)
+                if excess > 0:
+                    raise CacheFull(
+                        f"{self.folder}: no room for the {record.size} bytes of {record.address} among what is in use;"
+                        " raise --cache-limit"
+                    )
+            copy.write(record)
+            copy.mark_used()
+
+    @contextmanager
+    def _local_failures(self) -> Iterator[None]:
+        """Say what is wrong with the folder."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                reason, remedy = "the disk is full", "make room there, lower --cache-limit, or"
+            else:
+                reason, remedy = error.strerror or str(error), "make it a folder to write to, or"
+            raise InputError(f"{self.folder}: {reason}; {remedy} choose another folder with --cache") from None
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What a copy is, or is going to be."""
+
+    address: str
+    size: int
+    version: str
+    checksum: str | None = None
+    signature: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A copy and what is beside it, which only the holder of its lock changes."""
+
+    path: Path
+
+    @property
+    def part(self) -> Path:
+        """What is there of it during a download."""
+        return self._beside("part")
+
+    @contextmanager
+    def locked(self, on_bytes: OnBytes) -> Iterator[None]:
+        """Keep other processes away, after having waited for one that may be downloading it."""
+        lock, seen = FileLock(self._beside("lock")), 0
+        while True:
+            try:
+                lock.acquire(timeout=_LOOK_S)
+                break
+            except Timeout:
+                size = _size(self.part)
+                on_bytes(max(size - seen, 0))
+                seen = size
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_good(self, checksum: str | None, on_bytes: OnBytes) -> bool:
+        """Whether it is there, whole, unchanged, and what the data set says."""
+        record = self.record()
+        if record is None or record.checksum is None or checksum not in (None, record.checksum):
+            return False
+        if not self.path.exists():
+            return False
+        if self.signature() != record.signature:
+            with self.path.open("rb") as stream:
+                if _text(_adler32(stream, on_bytes)) != record.checksum:
+                    return False
+            self.write(replace(record, signature=self.signature()))
+        return True
+
+    def signature(self) -> list[int]:
+        """What changes whenever the content does."""
+        status = self.path.stat()
+        return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+    def record(self) -> _Record | None:
+        """What was written down; None if nothing was, or if it cannot be understood."""
+        try:
+            return _Record(**json.loads(self._beside("json").read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def write(self, record: _Record) -> None:
+        """Write down what it is."""
+        write_json(self._beside("json"), asdict(record))
+
+    def size(self) -> int:
+        """Bytes that it takes, or is going to take."""
+        record = self.record()
+        return record.size if record else 0
+
+    def used(self) -> float:
+        """When it was last used, in seconds since the epoch; 0 if it is not there any more."""
+        try:
+            return self._beside("json").stat().st_mtime
+        except FileNotFoundError:
+            return 0
+
+    def mark_used(self) -> None:
+        """Write down that it is used now."""
+        # A change of the copy's own times would change its signature. The kernel's clock lags behind this one.
+        now = time.time()
+        os.utime(self._beside("json"), (now, now))
+
+    def evict(self, since: float) -> int:
+        """Remove it unless it is in use, and say how many bytes that gives."""
+        with suppress(Timeout), FileLock(self._beside("lock"), timeout=0):
+            if self.used() < since:
+                size = self.size()
+                self.remove()
+                return size
+        return 0
+
+    def remove(self) -> None:
+        """Remove all of it, the record last because it says that there is something."""
+        for file in (self.path, self.part, self._beside("json")):
+            file.unlink(missing_ok=True)
+
+    def _beside(self, kind: str) -> Path:
+        """A file that belongs to it."""
+        return self.path.with_name(f"{self.path.name}.{kind}")
+
+
+def _name(address: str) -> str:
+    """A name of its own for the copy of a file, without what ROOT does not take for a part of a name."""
+    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
+    name = re.sub(r"[^\w.-]", "_", address.partition("?")[0].rpartition("/")[2], flags=re.ASCII)
+    # All names end in the same way, so that none looks like that of what is beside a copy.
+    return f"{digest}-{name.removesuffix('.root')[-100:]}.root"
+
+
+def _copies(folder: Path) -> list[_Copy]:
+    """All copies in a folder, also those that are being downloaded."""
+    return [_Copy(path.with_suffix("")) for path in folder.glob("*.root.json")]
+
+
+def _size(path: Path) -> int:
+    """Size of a file, 0 if there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _adler32(stream: BinaryIO, on_bytes: OnBytes) -> int:
+    """Checksum of what is left of a stream."""
+    value = 1
+    while block := stream.read(_BLOCK):
+        value = zlib.adler32(block, value)
+        on_bytes(len(block))
+    return value
+
+
+def _text(checksum: int) -> str:
+    """A checksum as data sets write it."""
+    return f"adler32:{checksum:08x}"
+
+
+def _fault(part: Path, found: str, checksum: str | None, remote: RemoteFile) -> str | None:
+    """What is wrong with what was downloaded; None if nothing is known to be."""
+    expected = checksum or remote.checksum()
+    if expected not in (None, found):
+        return f"its checksum is {found}, the {'data set' if checksum else 'server'} says {expected}"
+    with part.open("rb") as stream:
+        # Portals and proxies answer with pages of theirs, which must not stay here in place of the file.
+        return None if stream.read(4) == b"root" else "the server gave something else than a ROOT file"

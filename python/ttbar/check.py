@@ -1,0 +1,69 @@
+"""Everything that a run would check, without running."""
+
+from functools import partial
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ttbar import definition, loop
+from ttbar.delivery import check_together, deliver
+from ttbar.errors import InputError
+from ttbar.inputs import CheckedSample, FileRecord
+from ttbar.progress import Display
+from ttbar.source import Source, dataset_file, list_samples
+from ttbar.worker import Worker
+
+
+def check(source: Source, model: Path) -> None:
+    """Check the model and all files of a data set, and print a line for each file and a summary.
+
+    Parameters
+    ----------
+    source : Source
+        What to check.
+    model : pathlib.Path
+        The model that a run would use.
+
+    Raises
+    ------
+    click.BadParameter
+        If the data set does not have a sample that was asked for.
+    InputError
+        If a run would end with an input error.
+    """
+    with Worker(partial(loop.initialise, 1, str(model))) as worker:
+        dataset = dataset_file(source, worker)
+        worker.ready()
+    listed = list_samples(source, dataset)
+    with Display("Checking", sum(len(sample.files) for sample in listed), "files") as display:
+
+        def show(record: FileRecord) -> None:
+            events = "?" if record.entries is None else f"{record.entries:,}"
+            status = "ok " if record.checked else "bad"
+            click.echo(f"{status} {record.sample}  {events} events  {record.path}  {record.reason}".rstrip())
+            display.advance()
+
+        samples = deliver(listed, source.request(definition.COLUMNS), show)
+    Console().print(_summary(samples))
+    bad = [record for sample in samples for record in sample.records if not record.checked]
+    if bad and not source.skip_bad:
+        raise InputError(
+            f"{bad[0].path}: {bad[0].reason}; {len(bad)} of {sum(len(sample.records) for sample in samples)} files are"
+            " bad, replace them, or leave them out with --bad-files skip"
+        )
+    for sample in samples:
+        check_together(sample)
+
+
+def _summary(samples: list[CheckedSample]) -> Table:
+    """Count files and events by sample."""
+    table = Table("sample")
+    for title in ("good files", "bad files", "stored events", "generated events"):
+        table.add_column(title, justify="right")
+    for sample in samples:
+        good = len(sample.good)
+        counts = (good, len(sample.records) - good, sample.entries, sample.nevts)
+        table.add_row(sample.name, *(f"{count:,}" for count in counts))
+    return table

@@ -1,0 +1,266 @@
+"""Skims: a small copy of each input file, with the columns that are read and the events that can be selected."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from operator import add
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from ttbar import definition, loop, worker
+from ttbar.checksum import adler32
+from ttbar.errors import InputError, Interrupted
+from ttbar.inputs import CheckedFile, CheckedSample, Format
+from ttbar.library import code_id, load_root
+from ttbar.loop import Collect, Compile, Cost, LoopFailed, Partial, Unit
+from ttbar.progress import say
+from ttbar.results import DATASET, prepare, reserved, write_json, written_whole
+from ttbar.source import Source, dataset_file, get, list_samples
+from ttbar.units import process
+from ttbar.worker import Worker, WorkerDied
+
+TREE = "Events"
+"""Name of the TTree or RNTuple in a skim, whatever it is in the input."""
+
+_ROOM = 2**20  # bytes that can be written as long as the disk is not full
+
+
+@dataclass(frozen=True)
+class Skims:
+    """The skims in a folder, each a file and a record of what it is made from."""
+
+    folder: Path
+    format: Format
+    """How events are stored in them."""
+    tree: str
+    """Name of the TTree or RNTuple in the inputs."""
+    worker: Worker
+    """A process that `loop.initialise` makes ready."""
+    code: str
+    """Identity of the code that makes them."""
+
+    def make(self, unit: Unit) -> Partial:
+        """Write the skim of a unit of one file."""
+        with written_whole(self._path(unit)) as beside:
+            try:
+                return self.worker.call(write, unit, self.tree, beside, self.format)
+            except (LoopFailed, WorkerDied):
+                _require_room(self.folder)  # without it, ROOT fails as if the input were bad
+                raise
+
+    def save(self, unit: Unit, result: Partial) -> None:
+        """Record what the skim of a unit is made from, and what is in it."""
+        path = self._path(unit)
+        (file,) = unit.files
+        record = {
+            "key": self._key(unit),
+            "processed": result.processed[file.path],
+            "selected": result.selected[file.path],
+            "checksum": adler32(path),
+        }
+        write_json(self._record_path(unit), record)
+
+    def load(self, unit: Unit) -> Partial | None:
+        """What is known of the skim of a unit; None if there is none, an outdated or a damaged one."""
+        record = self._record(unit)
+        try:
+            if record.get("key") != self._key(unit) or record["checksum"] != adler32(self._path(unit)):
+                return None
+        except OSError:
+            return None
+        (file,) = unit.files
+        return Partial(Cost(), {file.path: record["processed"]}, {}, {file.path: record["selected"]})
+
+    def describe(self, sample: CheckedSample, file: CheckedFile) -> dict[str, Any]:
+        """The entry of the skim of a file in a data set file."""
+        unit = Unit(sample.process, sample.variation, (file,))
+        record = self._record(unit)
+        return {
+            "path": self._path(unit).name,
+            "nevts": file.nevts,
+            "entries": record["selected"],
+            "checksum": record["checksum"],
+            "skim_of": file.path,
+        }
+
+    def _record(self, unit: Unit) -> dict[str, Any]:
+        """What was recorded of the skim of a unit; empty if nothing was."""
+        try:
+            content = json.loads(self._record_path(unit).read_text())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def _path(self, unit: Unit) -> Path:
+        """Where the skim of a unit is."""
+        (file,) = unit.files
+        place = hashlib.sha256(file.path.encode()).hexdigest()[:8]
+        return self.folder / f"{unit.sample}-{place}.root"
+
+    def _record_path(self, unit: Unit) -> Path:
+        return self._path(unit).with_suffix(".json")
+
+    def _key(self, unit: Unit) -> str:
+        """Identity of all that the skim of a unit depends on."""
+        content = [self.tree, self.format, self.code, [file.identity for file in unit.files]]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Skimmed:
+    """The skims of a data set."""
+
+    dataset: Path
+    """Their data set file."""
+    samples: list[CheckedSample]
+    """The samples that they are made from, with what became of each file; selected are the events in its skim."""
+    cost: Cost
+    """What it cost to make those that were not there."""
+
+
+def skim(source: Source, output: Path, format_: Format, threads: int | None) -> None:
+    """Skim a data set; a file that fails is worth as many attempts as in a run.
+
+    Parameters
+    ----------
+    source : Source
+        What to skim.
+    output : pathlib.Path
+        Where the skims go.
+    format_ : {"TTree", "RNTuple"}
+        How to store the events.
+    threads : int or None
+        Number of threads; None takes all cores.
+
+    Raises
+    ------
+    click.BadParameter
+        If the data set does not have a sample that was asked for.
+    InputError
+        If a file is missing or wrong, or a skim cannot be written.
+    """
+    with Worker(partial(loop.initialise, threads, None), source.patience) as worker:
+        say("Starting ROOT")
+        dataset = dataset_file(source, worker)
+        samples = get(source, list_samples(source, dataset), definition.COLUMNS)
+        make_skims(dataset, samples, output, source.tree, source.skip_bad, format_, worker)
+
+
+def make_skims(
+    dataset: Path,
+    samples: Sequence[CheckedSample],
+    folder: Path,
+    tree: str,
+    skip_bad: bool,
+    format_: Format,
+    worker: Worker,
+) -> Skimmed:
+    """Skim the files of samples, except those of which there is a skim already.
+
+    Parameters
+    ----------
+    dataset : pathlib.Path
+        The data set file.
+    samples : sequence of CheckedSample
+        What to skim of it, with the columns of the analysis.
+    folder : pathlib.Path
+        Where the skims go.
+    tree : str
+        Name of the TTree or RNTuple in the files.
+    skip_bad : bool
+        Whether to leave files out that turn out to be bad.
+    format_ : {"TTree", "RNTuple"}
+        How to store the events.
+    worker : Worker
+        A process that `loop.initialise` makes ready.
+
+    Returns
+    -------
+    Skimmed
+        The skims.
+
+    Raises
+    ------
+    InputError
+        If a file turns out to be bad and shall not be left out, or a skim cannot be written.
+    AnalysisError
+        If not every event was processed once.
+    Interrupted
+        If the user interrupts it, with what is finished kept.
+    """
+    made = folder / DATASET
+    if made.exists() and made.samefile(dataset):
+        raise InputError(f"{made}: a skim would replace the data set that it is made from, choose another folder")
+    skims = Skims(folder, format_, tree, worker, code_id(definition, loop, sys.modules[__name__]))
+    try:
+        with reserved(folder):
+            prepare(folder, (DATASET,))
+            done, results = process("Skimming", samples, skims.make, worker, skip_bad, skims, files_each=1)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; the same command goes on from the skims that are in {folder}") from None
+    content: dict[str, Any] = {}
+    for sample in done:
+        content.setdefault(sample.process, {})[sample.variation] = {
+            "files": [skims.describe(sample, file) for file in sample.good if file.nevts],
+            "skipped": [{"path": bad.path, "reason": bad.reason} for bad in sample.records if not bad.checked],
+        }
+    write_json(made, content)
+    kept, entries = (sum(getattr(r, n) for s in done for r in s.records) for n in ("selected", "processed"))
+    say(f"The skims in {folder} have {kept:,} of {entries:,} events")
+    return Skimmed(made, done, reduce(add, (result.cost for result in results.values())))
+
+
+def write(unit: Unit, tree: str, path: Path, format_: Format) -> Partial:
+    """Write the events of a unit that the analysis can select; needs ROOT in this process.
+
+    Parameters
+    ----------
+    unit : Unit
+        What to skim.
+    tree : str
+        Name of the TTree or RNTuple.
+    path : pathlib.Path
+        The file to write.
+    format_ : {"TTree", "RNTuple"}
+        How to store the events.
+
+    Returns
+    -------
+    Partial
+        Selected are the written events.
+    """
+
+    def book(events: Any) -> Compile:
+        root = load_root()
+        options = root.RDF.RSnapshotOptions()
+        options.fMode = "RECREATE"
+        options.fLazy = True
+        options.fOutputFormat = getattr(root.RDF.ESnapshotOutputFormat, f"k{format_}")
+        selected = definition.skim(events)
+        by_file = root.ttbar.count_by_file(root.RDF.AsRNode(selected))
+        written = selected.Snapshot(TREE, str(path), list(definition.COLUMNS), options)
+        root.ttbar.report_progress(root.ttbar.count(root.RDF.AsRNode(events)), worker.counter_address())
+
+        def collect() -> dict[str, Any]:
+            written.GetValue()
+            return {"cutflow": {}, "selected": loop.by_file(unit, tree, [by_file])}
+
+        def compile_() -> Collect:
+            return collect  # what is not varied is compiled as the loop begins
+
+        return compile_
+
+    return loop.run_unit(unit, tree, definition.COLUMNS, book)
+
+
+def _require_room(folder: Path) -> None:
+    """Fail where nothing can be written."""
+    with TemporaryFile(dir=folder) as probe:
+        probe.write(bytes(_ROOM))
+        probe.flush()
+        os.fsync(probe)

@@ -1,0 +1,137 @@
+"""Which events a user wants, and getting them here."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ttbar import definition, simulate
+from ttbar.cache import Cache
+from ttbar.dataset import Sample, limit_files, load_dataset, select_samples
+from ttbar.delivery import Request, check_together, deliver
+from ttbar.inputs import BadFile, CheckedSample, FileRecord
+from ttbar.library import resource
+from ttbar.progress import Display, say
+from ttbar.worker import Worker
+
+DEMO = "demo"
+
+_PATIENCE = 10
+"""How many time-outs of a server it takes until a process that reads from it is taken for dead."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which events a user wants; see `ttbar run --help`."""
+
+    dataset: str
+    samples: str
+    files: int | None
+    prefixes: tuple[tuple[str, str], ...]
+    tree: str
+    bad_files: str
+    cache: Path | None
+    cache_limit: int | None
+    timeout: float
+
+    @property
+    def skip_bad(self) -> bool:
+        """Whether to go on without files that cannot be used."""
+        return self.bad_files == "skip"
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a sign of life after which a process is taken for dead."""
+        return _PATIENCE * self.timeout
+
+    def request(self, columns: Mapping[str, str | None]) -> Request:
+        """How the files are wanted, given the columns and their types."""
+        cache = None
+        if self.cache:
+            cache = Cache(self.cache.absolute(), self.cache_limit, time.time(), self.timeout)
+        return Request(self.tree, columns, self.patience, cache)
+
+
+def dataset_file(source: Source, worker: Worker) -> Path:
+    """Find the file of a data set.
+
+    Parameters
+    ----------
+    source : Source
+        Its data set is `demo`, which is simulated on first use, the name of one that comes with the program, or a
+        file.
+    worker : Worker
+        Where to simulate.
+
+    Returns
+    -------
+    pathlib.Path
+        The data set file.
+    """
+    if source.dataset == DEMO:
+        return worker.call(simulate.demo)
+    shipped = resource("datasets", f"{source.dataset}.json")
+    return shipped if shipped.exists() else Path(source.dataset)
+
+
+def list_samples(source: Source, dataset: Path) -> list[Sample]:
+    """The samples that the user wants.
+
+    Parameters
+    ----------
+    source : Source
+        What the user wants.
+    dataset : pathlib.Path
+        The data set file.
+
+    Returns
+    -------
+    list of Sample
+        Samples and their files.
+
+    Raises
+    ------
+    click.BadParameter
+        If the data set does not have a sample that was asked for.
+    InputError
+        If the data set file is missing or wrong.
+    """
+    samples = select_samples(load_dataset(dataset, definition.PROCESSES, source.prefixes), source.samples)
+    return samples if source.files is None else limit_files(samples, source.files)
+
+
+def get(source: Source, samples: list[Sample], columns: Mapping[str, str | None]) -> list[CheckedSample]:
+    """Get the files of samples here and check them before anything else happens, and show how far it is.
+
+    Parameters
+    ----------
+    source : Source
+        What the user wants.
+    samples : list of Sample
+        What `list_samples` gave.
+    columns : mapping of str to str or None
+        The columns that a file must have, with their types; None for any.
+
+    Returns
+    -------
+    list of CheckedSample
+        What is there to be used: at least one file of each sample.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be used and shall not be left out, or a sample has no events.
+    """
+    with Display("Checking", sum(len(sample.files) for sample in samples), "files") as display:
+
+        def show(record: FileRecord) -> None:
+            if record.status != "ok" and not source.skip_bad:
+                raise BadFile(record.path, record.reason)
+            if record.reason:
+                say(f"{record.path}: {record.status}: {record.reason}")
+            display.advance()
+
+        checked = deliver(samples, source.request(columns), show)
+    for sample in checked:
+        check_together(sample)
+    return checked

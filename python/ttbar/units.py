@@ -1,0 +1,241 @@
+"""Units of work: dividing samples into them, processing each until it is done or its culprit known, keeping results."""
+
+import hashlib
+import json
+import pickle
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import Any, Protocol
+
+from ttbar.delivery import check_together
+from ttbar.errors import AnalysisError
+from ttbar.inputs import BadFile, CheckedFile, CheckedSample, is_remote
+from ttbar.loop import LoopFailed, Partial, Unit
+from ttbar.progress import Display, say
+from ttbar.results import written_whole
+from ttbar.retries import first_success
+from ttbar.worker import Worker, WorkerDied
+
+UNIT_ENTRIES = 10_000_000
+"""A unit takes files until it has this many events: few enough to repeat, enough to keep many cores busy."""
+
+
+class CrashingFile(BadFile):
+    """A file that makes the event loop crash."""
+
+    exit_code = 4
+
+
+class Store(Protocol):
+    """Where the results of units are kept, so that an interrupted run can go on."""
+
+    def load(self, unit: Unit) -> Partial | None:
+        """Find the result of a unit; None if it is not there, or not whole."""
+
+    def save(self, unit: Unit, result: Partial) -> None:
+        """Keep the result of a unit."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """A folder where the results of units are kept."""
+
+    folder: Path
+    run: Mapping[str, Any]
+    """All that results depend on apart from the files; what `json` can write."""
+
+    def load(self, unit: Unit) -> Partial | None:
+        """Find the result of a unit; None if it is not there, or not whole."""
+        try:
+            digest, content = self._path(unit).read_bytes().split(b"\n", maxsplit=1)
+            if digest.decode() == hashlib.sha256(content).hexdigest():
+                return pickle.loads(content)  # type: ignore[no-any-return]
+            say(f"{self._path(unit)} is damaged and not used")
+        except (OSError, ValueError):
+            pass
+        return None
+
+    def save(self, unit: Unit, result: Partial) -> None:
+        """Keep the result of a unit."""
+        content = pickle.dumps(result)
+        with written_whole(self._path(unit)) as beside:
+            beside.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+
+    def _path(self, unit: Unit) -> Path:
+        """Where the result of a unit is kept, named after all that it depends on."""
+        text = json.dumps([self.run, unit.sample, [file.identity for file in unit.files]], sort_keys=True)
+        return self.folder / f"{unit.sample}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.unit"
+
+
+def divide(sample: CheckedSample, files_each: int | None = None) -> Iterator[Unit]:
+    """Divide a sample into units.
+
+    Parameters
+    ----------
+    sample : CheckedSample
+        The sample.
+    files_each : int, optional
+        Largest number of files of a unit.
+
+    Yields
+    ------
+    Unit
+        Some of its usable files.
+    """
+    files: list[CheckedFile] = []
+    for file in sample.good:
+        too_large = sum(f.entries for f in files) + file.entries > UNIT_ENTRIES
+        if files and (too_large or len(files) == files_each):
+            yield Unit(sample.process, sample.variation, tuple(files))
+            files = []
+        files.append(file)
+    yield Unit(sample.process, sample.variation, tuple(files))
+
+
+def process(
+    description: str,
+    samples: Sequence[CheckedSample],
+    function: Callable[[Unit], Partial],
+    worker: Worker,
+    skip_bad: bool,
+    store: Store | None = None,
+    files_each: int | None = None,
+) -> tuple[list[CheckedSample], dict[str, Partial]]:
+    """Process all units of samples, and merge their results by sample.
+
+    A unit that fails is repeated file by file, which tells whose fault it is. What fails by itself is bad, after more
+    attempts if it is read from a server.
+
+    Parameters
+    ----------
+    description : str
+        What the user sees meanwhile.
+    samples : sequence of CheckedSample
+        What to process.
+    function : callable
+        Processes a unit with the worker.
+    worker : Worker
+        The process that it calls.
+    skip_bad : bool
+        Whether to leave files out that turn out to be bad.
+    store : Store, optional
+        Where to look for results of units, and to keep them.
+    files_each : int, optional
+        Largest number of files of a unit.
+
+    Returns
+    -------
+    samples : list of CheckedSample
+        The same samples, with what became of each file.
+    partials : dict of str to Partial
+        Results by name of the sample.
+
+    Raises
+    ------
+    BadFile
+        If a file turns out to be bad and shall not be left out.
+    InputError
+        If all files of a sample turn out to be bad, or a result cannot be kept.
+    AnalysisError
+        If not every event was processed once.
+    """
+    finished, partials = [], {}
+    with Display(description, sum(sample.entries for sample in samples), "events") as display:
+        worker.on_progress = display.update
+        done = 0
+        for sample in samples:
+            display.detail = sample.name
+            attempt = _Attempt(function, worker, skip_bad, store)
+            results = []
+            for unit in divide(sample, files_each):
+                results += attempt.process(unit, done)
+                done += unit.entries
+                display.update(done)
+            finished.append(attempt.account(sample, results))
+            partials[sample.name] = reduce(add, results)
+    return finished, partials
+
+
+class _Attempt:
+    """An attempt at the units of a sample, and what went wrong with its files."""
+
+    def __init__(
+        self, function: Callable[[Unit], Partial], worker: Worker, skip_bad: bool, store: Store | None
+    ) -> None:
+        self._function, self._worker, self._skip_bad, self._store = function, worker, skip_bad, store
+        self._failures: Counter[str] = Counter()
+        self._bad: dict[str, str] = {}
+
+    def process(self, unit: Unit, done: int) -> list[Partial]:
+        """Process a unit, given how many events were processed before."""
+        alone = [replace(unit, files=(file,)) for file in unit.files]
+        known = [self._load(part) for part in alone]
+        if len(alone) > 1 and not any(known):
+            try:
+                return [self._load(unit) or self._run(unit, done)]
+            except (LoopFailed, WorkerDied) as error:
+                say(f"{unit.sample}: {error}; now its {len(alone)} files one by one")
+        results = []
+        for part, result in zip(alone, known, strict=True):
+            try:
+                results.append(result or self._insist(part, done))
+            except BadFile as error:
+                if not self._skip_bad:
+                    raise
+                say(f"{error.path}: skipped: {error.reason}")
+                self._bad[error.path] = error.reason
+            done += part.entries
+        return results
+
+    def account(self, sample: CheckedSample, results: Sequence[Partial]) -> CheckedSample:
+        """What became of the files of the sample."""
+        processed = {path: events for result in results for path, events in result.processed.items()}
+        selected = {path: events for result in results for path, events in result.selected.items()}
+        records = []
+        for record in sample.records:
+            attempts = record.attempts + self._failures[record.path]
+            record = replace(record, attempts=attempts)
+            if record.path in self._bad:
+                record = replace(record, status="skipped", reason=self._bad[record.path], checked=None)
+            elif record.checked:
+                record = replace(record, processed=processed[record.path], selected=selected.get(record.path, 0))
+            records.append(record)
+        account = replace(sample, records=tuple(records))
+        check_together(account)
+        if account.entries != sum(result.events for result in results):
+            raise AnalysisError(f"{sample.name}: {account.entries} events of its files were not processed once each")
+        return account
+
+    def _load(self, unit: Unit) -> Partial | None:
+        return self._store.load(unit) if self._store else None
+
+    def _run(self, unit: Unit, done: int) -> Partial:
+        """Process a unit in one go, and keep its result."""
+        self._worker.count_from(done)
+        try:
+            partial = self._function(unit)
+        except (LoopFailed, WorkerDied):
+            self._failures.update(file.path for file in unit.files)
+            raise
+        if self._store:
+            self._store.save(unit, partial)
+        return partial
+
+    def _insist(self, unit: Unit, done: int) -> Partial:
+        """Process a unit of one file, from wherever it can be read."""
+        (file,) = unit.files
+
+        def read(address: str) -> Partial:
+            try:
+                return self._run(replace(unit, files=(replace(file, source=address),)), done)
+            except LoopFailed as error:
+                raise BadFile(file.path, f"{error} in {unit.sample}", is_remote(address)) from None
+            except WorkerDied as error:
+                reason = f"crashes the event loop of {unit.sample} ({error})"
+                raise CrashingFile(file.path, reason, is_remote(address)) from None
+
+        return first_success((file.source, *file.others), read, self._worker.ended)
