@@ -101,6 +101,9 @@ def results(folder: Path) -> None:
                     "entries": 20_000,
                     "status": "ok",
                     "reason": "",
+                    "attempts": 2,
+                    "processed": 20_000,
+                    "selected": 1_234,
                 }
                 for name in samples
             ],

@@ -79,8 +79,8 @@ def test_it_shows_cutflow_inputs_cost_and_provenance(output):
     text = written(output).text
     for universe in ("nominal", *definition.JET_ENERGY_UNIVERSES):
         assert f"{universe} 20,000 2,465 10,000 1,233" in text
-    assert "The check before the run found nothing wrong with the 6 files." in text
-    assert "/data/wjets__nominal.root" in text
+    assert "Nothing was found wrong with the 6 files. Every stored event was processed once." in text
+    assert "/data/wjets__nominal.root 20,000 20,000 20,000 1,234 2 " in text
     assert "Event loop, wall-clock time 12.35 s" in text
     assert "ROOT 6.40.00" in text
     assert "0123456789abcdef" in text

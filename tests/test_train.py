@@ -16,16 +16,17 @@ import reference
 import uproot
 import xgboost
 from compare import compare_histograms
+from program import assert_fails, run_analysis, ttbar
 from scipy.stats import rankdata
-from test_run import assert_fails, run_analysis, ttbar
 
 from ttbar import definition, loop, matched_events
 from ttbar.dataset import load_dataset
 from ttbar.errors import InputError
 from ttbar.judgement import Judgement
 from ttbar.library import load_root, resource
-from ttbar.matched_events import MATCHED_EVENT, Source
+from ttbar.matched_events import MATCHED_EVENT
 from ttbar.simulate import simulate
+from ttbar.source import Source
 from ttbar.train import Options, train, validate_model
 from ttbar.worker import Worker
 
@@ -35,7 +36,7 @@ LAST_COPY = 1 << 13
 CHARGED_LEPTONS = (11, 13, 15)
 PERMUTATIONS = [p for p in itertools.permutations(range(4)) if p[0] > p[1]]
 COMMAND = ("train", "--dataset", "toy/dataset.json", "--output", "models/mine.json", "--max-trees", 400)
-GOOD = Source("", "ttbar__nominal", (), "Events", False)
+GOOD = Source("", "ttbar__nominal", None, (), "Events", "stop", None, None, 60)
 
 
 @pytest.fixture(scope="module")

@@ -102,8 +102,7 @@ class Cache:
         known = Content(started.size, started.version) if started else None
         with closing(open_remote(source, self.timeout, _size(copy.part), known)) as remote:
             size = remote.content.size
-            # Without a size there is no version either, so that an interrupted download starts anew.
-            record = _Record(address, size or 0, "" if size is None else remote.content.version)
+            record = _Record(address, size or 0, remote.content.version)
             try:
                 with copy.part.open("a+b") as stream:
                     stream.truncate(remote.start)  # before there is a record of what the rest is going to be
@@ -127,7 +126,7 @@ class Cache:
                 copy.remove()
                 raise DownloadFailed(source, fault, transient=True)
         copy.part.replace(copy.path)
-        # The checksum makes the record that of a whole copy, so it comes last.
+        # The checksum makes the record that of a copy that can be trusted, so it comes last.
         copy.write(replace(record, size=_size(copy.path), checksum=_text(found), signature=copy.signature()))
 
     def _make_room(self, copy: "_Copy", record: "_Record") -> None:
@@ -204,9 +203,7 @@ class _Copy:
     def is_good(self, checksum: str | None, on_bytes: OnBytes) -> bool:
         """Whether it is there, whole, unchanged, and what the data set says."""
         record = self.record()
-        if record is None or record.checksum is None or checksum not in (None, record.checksum):
-            return False
-        if not self.path.exists():
+        if record is None or checksum not in (None, record.checksum) or not self.path.exists():
             return False
         if self.signature() != record.signature:
             with self.path.open("rb") as stream:

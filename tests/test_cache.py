@@ -1,0 +1,441 @@
+"""The cache of remote files: each comes once, whole, and within the limits, whatever happens meanwhile."""
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+import zlib
+
+import pytest
+from filelock import FileLock
+from http_server import HTTPServer, cut, hold, refuse
+from small_disk import small_disk
+from xrootd_server import XRootDServer
+
+import ttbar.cache
+from ttbar.cache import Cache, CacheFull
+from ttbar.download import DownloadFailed
+from ttbar.errors import InputError
+
+SIZE = 1_000_000
+CONTENT = b"root" + random.Random(1).randbytes(SIZE - 4)
+OTHER = b"root" + random.Random(2).randbytes(SIZE - 4)
+NAME = "a.root"
+
+TIMEOUT_S = 20
+DEADLINE_S = 60
+
+# Each process is forked from one that has loaded what takes long, but not ROOT: it starts at once.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["fsspec.implementations.http", "http.server", "pytest", "ttbar.cache"])
+
+
+@pytest.fixture
+def server():
+    with HTTPServer() as server:
+        server.files = {NAME: CONTENT, **{f"{letter}.root": OTHER for letter in "bcdef"}}
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache"
+
+
+def run(folder, limit=None):
+    """The cache as a new run sees it."""
+    return Cache(folder, limit, time.time(), TIMEOUT_S)
+
+
+def checksum(content):
+    return f"adler32:{zlib.adler32(content):08x}"
+
+
+def in_folder(folder):
+    """Names of the copies, without what makes them unique."""
+    return {path.name.partition("-")[2] for path in folder.glob("*.root")}
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def start(function, *arguments):
+    process = PROCESSES.Process(target=function, args=arguments, daemon=True)
+    process.start()
+    return process
+
+
+def exit_code(process):
+    process.join(DEADLINE_S)
+    return process.exitcode
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fetch_and_tell(cache, address, pipe):
+    """Fetch a file; the bytes that are counted, and in the end where it is, go through a pipe."""
+    pipe.send(cache.fetch(address, on_bytes=pipe.send))
+
+
+def fetch_and_die(cache, address, number):
+    """Fetch a file until there are some bytes of it, and die a sudden death."""
+    counted = 0
+
+    def count(more):
+        nonlocal counted
+        counted += more
+        if counted >= number:
+            die()
+
+    cache.fetch(address, on_bytes=count)
+
+
+def fetch_and_die_at_step(cache, address, step):
+    """Fetch a file, and die a sudden death before something is done to the folder for the nth time."""
+    steps = 0
+
+    def watch(event, arguments):
+        nonlocal steps
+        if event in ("open", "os.rename", "os.remove", "os.utime", "os.truncate", "bytes") and (
+            event == "bytes" or str(cache.folder) in str(arguments[0])
+        ):
+            steps += 1
+            if steps > step:
+                die()
+
+    sys.addaudithook(watch)
+    cache.fetch(address, on_bytes=lambda number: watch("bytes", ()))
+
+
+def lose_connection(server, folder, length):
+    """Fetch a file from a server whose connection is lost when the first bytes have come."""
+    counted = []
+
+    def count(number):
+        counted.append(number)
+        if sum(counted) == length:
+            server.released.set()
+
+    server.released.clear()
+    server.faults.append(cut(length))
+    with pytest.raises(DownloadFailed) as caught:
+        run(folder).fetch(server.address(NAME), on_bytes=count)
+    assert caught.value.transient
+    assert not in_folder(folder)
+
+
+def test_a_file_is_downloaded_once(server, folder):
+    copy = run(folder).fetch(server.address(NAME), checksum(CONTENT))
+    assert copy.read_bytes() == CONTENT
+    server.files[NAME] = OTHER
+    assert run(folder).fetch(server.address(NAME)) == copy
+    assert run(folder).fetch(server.address(NAME), checksum(CONTENT)) == copy
+    assert copy.read_bytes() == CONTENT
+    assert len(server.requests) == 1
+
+
+def test_files_of_one_name_from_two_places_are_two(server, folder):
+    server.files["elsewhere/a.root"] = OTHER
+    copies = [run(folder).fetch(server.address(name)) for name in (NAME, "elsewhere/a.root")]
+    assert [copy.read_bytes() for copy in copies] == [CONTENT, OTHER]
+
+
+def test_a_file_from_a_mirror_is_the_file(server, folder):
+    copy = run(folder).fetch("root://gone.example//a.root", source=server.address(NAME))
+    assert run(folder).fetch("root://gone.example//a.root") == copy
+    assert copy.read_bytes() == CONTENT
+
+
+def test_all_bytes_are_counted(server, folder):
+    counted = []
+    run(folder).fetch(server.address(NAME), on_bytes=counted.append)
+    assert sum(counted) == SIZE
+
+
+def test_a_download_goes_on_after_the_loss_of_a_connection(server, folder):
+    lose_connection(server, folder, 400_000)
+    server.faults.append(refuse(500))
+    with pytest.raises(DownloadFailed, match="500"):
+        run(folder).fetch(server.address(NAME))
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == CONTENT
+    rest = f"bytes=400000-{SIZE - 1}"
+    assert server.requests == [(NAME, ""), (NAME, rest), (NAME, rest)]
+
+
+def test_a_download_goes_on_after_a_sudden_death(server, folder):
+    assert exit_code(start(fetch_and_die, run(folder), server.address(NAME), 300_000)) == -signal.SIGKILL
+    assert not in_folder(folder)
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == CONTENT
+    begin = int(server.requests[1][1].removeprefix("bytes=").partition("-")[0])
+    assert begin >= 300_000
+
+
+def test_a_download_starts_anew_when_the_file_has_changed(server, folder):
+    lose_connection(server, folder, 400_000)
+    server.files[NAME] = OTHER
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == OTHER
+
+
+def test_a_file_of_unknown_size_starts_anew(server, folder):
+    server.lengths = False
+    assert exit_code(start(fetch_and_die, run(folder), server.address(NAME), 300_000)) == -signal.SIGKILL
+    server.files[NAME] = OTHER
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == OTHER
+
+
+@pytest.mark.parametrize("before", ["nothing", "a part of what it was before", "a damaged copy"])
+def test_no_death_at_any_step_leaves_anything_wrong(server, tmp_path, before):
+    earlier, later = CONTENT[:50_000], OTHER[:50_000]
+    deaths = 0
+    while True:
+        folder = tmp_path / str(deaths)
+        server.files[NAME] = earlier
+        if before == "a part of what it was before":
+            lose_connection(server, folder, 30_000)
+        elif before == "a damaged copy":
+            run(folder).fetch(server.address(NAME)).write_bytes(earlier[:1000])
+        server.files[NAME] = later
+        code = exit_code(start(fetch_and_die_at_step, run(folder), server.address(NAME), deaths))
+        assert run(folder).fetch(server.address(NAME)).read_bytes() == later
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        deaths += 1
+    assert deaths > 10
+
+
+def test_of_two_processes_one_downloads_and_the_other_waits(server, folder):
+    server.faults.append(hold(400_000))
+    ends = [PROCESSES.Pipe() for _ in range(2)]
+    first = start(fetch_and_tell, run(folder), server.address(NAME), ends[0][1])
+    wait_until(lambda: server.requests)
+    second = start(fetch_and_tell, run(folder), server.address(NAME), ends[1][1])
+    assert ends[1][0].poll(DEADLINE_S)
+    assert ends[1][0].recv() > 0  # waits, with a sign of life because the first one got something
+    assert not in_folder(folder)
+    server.released.set()
+    assert [exit_code(process) for process in (first, second)] == [0, 0]
+    assert [path.read_bytes() for path in folder.glob("*.root")] == [CONTENT]
+    assert server.requests == [(NAME, "")]
+
+
+def test_what_was_not_used_for_longest_makes_room(server, folder):
+    for letter in "abc":
+        run(folder, 3 * SIZE).fetch(server.address(f"{letter}.root"))
+    run(folder, 3 * SIZE).fetch(server.address("a.root"))
+    run(folder, 3 * SIZE).fetch(server.address("d.root"))
+    assert in_folder(folder) == {"a.root", "c.root", "d.root"}
+    run(folder, 1 * SIZE).fetch(server.address("e.root"))
+    assert in_folder(folder) == {"e.root"}
+    assert len(list(folder.glob("*.json"))) == 1
+
+
+def test_what_is_in_use_does_not_make_room(server, folder):
+    run(folder).fetch(server.address("a.root"))
+    run(folder).fetch(server.address("c.root"))
+    cache = run(folder, 2 * SIZE)
+    cache.fetch(server.address("a.root"))
+    cache.fetch(server.address("b.root"))
+    with pytest.raises(CacheFull, match="--cache-limit"):
+        cache.fetch(server.address("d.root"))
+    assert in_folder(folder) == {"a.root", "b.root"}
+
+
+def test_nothing_goes_in_vain(server, folder):
+    run(folder).fetch(server.address("a.root"))
+    cache = run(folder, 2 * SIZE - 1)
+    cache.fetch(server.address("b.root"), source=server.address("b.root"))
+    run(folder).fetch(server.address("c.root"))
+    server.files["large.root"] = OTHER * 2
+    with pytest.raises(CacheFull):
+        run(folder, 2 * SIZE - 1).fetch(server.address("large.root"))
+    assert in_folder(folder) == {"b.root", "c.root"}
+
+
+def test_a_limit_holds_for_files_of_unknown_size(server, folder, monkeypatch):
+    monkeypatch.setattr(ttbar.cache, "_PORTION", SIZE // 10)
+    server.lengths = False
+    run(folder, 3 * SIZE).fetch(server.address("a.root"))
+    cache = run(folder, 2 * SIZE + SIZE // 5)
+    cache.fetch(server.address("b.root"))
+    assert in_folder(folder) == {"a.root", "b.root"}
+    cache.fetch(server.address("c.root"))
+    assert in_folder(folder) == {"b.root", "c.root"}
+    with pytest.raises(CacheFull):
+        cache.fetch(server.address("d.root"))
+    assert in_folder(folder) == {"b.root", "c.root"}
+    assert not list(folder.glob("*.root.part"))
+
+
+def test_a_download_keeps_its_room_until_its_process_dies(server, folder):
+    server.faults.append(hold(400_000))
+    process = start(fetch_and_die, run(folder), server.address("a.root"), SIZE)
+    wait_until(lambda: any(part.stat().st_size for part in folder.glob("*.root.part")))
+    cache = run(folder, 2 * SIZE - 1)
+    with pytest.raises(CacheFull):
+        cache.fetch(server.address("b.root"))
+    process.kill()
+    with FileLock(next(folder.glob("*a.root.lock"))):
+        pass  # it is dead for good
+    cache.fetch(server.address("b.root"))
+    assert in_folder(folder) == {"b.root"}
+    assert not list(folder.glob("*.root.part"))
+
+
+def flip(copy):
+    content = bytearray(copy.read_bytes())
+    content[SIZE // 2] ^= 1
+    copy.write_bytes(content)
+
+
+def flip_and_restore_times(copy):
+    status = copy.stat()
+    flip(copy)
+    os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def shorten(copy):
+    os.truncate(copy, SIZE - 1)
+
+
+def lengthen(copy):
+    os.truncate(copy, SIZE + 1)
+
+
+def remove(copy):
+    copy.unlink()
+
+
+def break_record(copy):
+    copy.with_name(f"{copy.name}.json").write_text("{")
+
+
+@pytest.mark.parametrize("damage", [flip, flip_and_restore_times, shorten, lengthen, remove, break_record])
+def test_a_damaged_copy_is_downloaded_again(server, folder, damage):
+    damage(run(folder).fetch(server.address(NAME)))
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == CONTENT
+    assert server.requests == [(NAME, ""), (NAME, "")]
+
+
+def test_a_copy_that_only_moved_is_used_after_one_more_look(server, folder, tmp_path):
+    run(folder).fetch(server.address(NAME))
+    shutil.copytree(folder, tmp_path / "moved")
+    counted = []
+    for looks in (1, 1):
+        copy = run(tmp_path / "moved").fetch(server.address(NAME), on_bytes=counted.append)
+        assert copy.read_bytes() == CONTENT
+        assert sum(counted) == looks * SIZE
+    assert len(server.requests) == 1
+
+
+def test_what_is_not_what_the_data_set_says_is_not_taken(server, folder):
+    with pytest.raises(DownloadFailed) as caught:
+        run(folder).fetch(server.address(NAME), "adler32:00000001")
+    assert caught.value.transient
+    assert f"its checksum is {checksum(CONTENT)}, the data set says adler32:00000001" in str(caught.value)
+    assert list(folder.glob("*.*.*")) == list(folder.glob("*.lock"))
+
+
+def test_a_copy_of_what_the_data_set_said_earlier_is_replaced(server, folder):
+    run(folder).fetch(server.address(NAME))
+    server.files[NAME] = OTHER
+    assert run(folder).fetch(server.address(NAME), checksum(OTHER)).read_bytes() == OTHER
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == OTHER
+
+
+def test_what_is_not_what_the_server_says_is_not_taken(server, folder):
+    server.digests[NAME] = "1"
+    with pytest.raises(DownloadFailed, match="the server says adler32:00000001") as caught:
+        run(folder).fetch(server.address(NAME))
+    assert caught.value.transient
+    server.digests[NAME] = None
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == CONTENT
+
+
+def test_a_part_that_was_damaged_is_found_by_the_checksum(server, folder):
+    server.digests[NAME] = None
+    lose_connection(server, folder, 400_000)
+    next(folder.glob("*.root.part")).write_bytes(bytes(400_000))
+    with pytest.raises(DownloadFailed, match="its checksum is"):
+        run(folder).fetch(server.address(NAME))
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == CONTENT
+
+
+def test_a_page_instead_of_the_file_does_not_stay(server, folder):
+    server.files[NAME] = b"<html>Sign in first</html>"
+    with pytest.raises(DownloadFailed, match="something else than a ROOT file"):
+        run(folder).fetch(server.address(NAME))
+    server.files[NAME] = CONTENT
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == CONTENT
+
+
+def test_a_disk_that_gets_full_is_said_to_be(server):
+    with small_disk(SIZE // 2) as disk:
+        cache = run(disk / "cache")
+        with pytest.raises(InputError, match=r"the disk is full.*--cache") as caught:
+            cache.fetch(server.address(NAME))
+        assert not isinstance(caught.value, DownloadFailed | CacheFull)
+        assert str(caught.value).startswith(str(disk / "cache"))
+        assert list(cache.folder.glob("*.*.*")) == list(cache.folder.glob("*.lock"))
+        server.files["small.root"] = CONTENT[: SIZE // 4]
+        assert cache.fetch(server.address("small.root")).read_bytes() == CONTENT[: SIZE // 4]
+
+
+def test_a_disk_that_is_full_from_the_beginning_is_said_to_be(server):
+    with small_disk(2**20) as disk:
+        (disk / "other").write_bytes(bytes(2**20))
+        with pytest.raises(InputError, match="No space left on device") as caught:
+            run(disk / "cache").fetch(server.address(NAME))
+        assert str(caught.value).startswith(str(disk / "cache"))
+        assert not in_folder(disk / "cache")
+
+
+def test_a_folder_that_cannot_be_one_is_named(server, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="--cache") as caught:
+        run(tmp_path / "file").fetch(server.address(NAME))
+    assert str(caught.value).startswith(str(tmp_path / "file"))
+
+
+HOSTILE = ["", "..", "*?[]#$|a.root", "a.root?b=/../c", "a.root.json", "a.root.part", "x" * 5000, "ä \t\n'\"\\", "-rf"]
+
+
+def test_no_name_leads_astray(server, folder):
+    cache = run(folder)
+    copies = [cache.fetch(f"root://host//{name}", source=server.address(NAME)) for name in HOSTILE]
+    assert len(set(copies)) == len(HOSTILE)
+    for copy in copies:
+        assert copy.parent == folder
+        assert not set(copy.name) & set("*?[]#$|\\'\" \t\n")
+        assert copy.name.isascii()
+        assert copy.read_bytes() == CONTENT
+    server.files.clear()
+    assert [cache.fetch(f"root://host//{name}") for name in HOSTILE] == copies
+
+
+def test_a_file_over_xrootd_is_downloaded_once_and_goes_on_after_a_sudden_death(folder, tmp_path):
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / NAME).write_bytes(CONTENT)
+    with XRootDServer(tmp_path / "served") as server:
+        address = server.address(NAME)
+        assert exit_code(start(fetch_and_die, run(folder), address, 300_000)) == -signal.SIGKILL
+        part = next(folder.glob("*.root.part"))
+        assert part.read_bytes() == CONTENT[: part.stat().st_size]
+        server.restart()
+        ours, theirs = PROCESSES.Pipe()
+        assert exit_code(start(fetch_and_tell, run(folder), address, theirs)) == 0
+        assert ours.recv() >= 300_000  # what was there already
+    assert exit_code(start(fetch_and_tell, run(folder), address, theirs)) == 0
+    copy = next(folder.glob("*.root"))
+    assert copy.read_bytes() == CONTENT
+    assert json.loads(copy.with_name(f"{copy.name}.json").read_text())["address"] == address
