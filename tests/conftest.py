@@ -32,6 +32,17 @@ def ledger() -> Ledger:
     return _LEDGER
 
 
+def pytest_sessionfinish(session):
+    """Tests run in several processes, of which one shows the results of all."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["ledger"] = {fault: dict(counts) for fault, counts in _LEDGER.outcomes.items()}
+
+
+def pytest_testnodedown(node):
+    for fault, counts in getattr(node, "workeroutput", {}).get("ledger", {}).items():
+        _LEDGER.outcomes.setdefault(fault, Counter()).update(counts)
+
+
 def pytest_terminal_summary(terminalreporter):
     if not _LEDGER.outcomes:
         return

@@ -216,7 +216,7 @@ def test_a_crash_that_does_not_happen_again_costs_nothing_but_time(demo, tmp_pat
         os.kill(worker, signal.SIGSEGV)
     errors = run.stderr.read()
     assert run.wait() == 0, errors
-    assert "wjets__nominal: the process that ran ROOT crashed" in errors
+    assert "wjets__nominal: its process crashed" in errors
     files = Results(tmp_path).json("run")["files"]
     assert [file["status"] for file in files] == ["ok", "ok"]
     assert [file["attempts"] for file in files] == [2, 2]  # the check, and the loop that crashed

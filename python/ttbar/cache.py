@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
+from ttbar import checksum as checksums
 from ttbar.download import Content, DownloadFailed, RemoteFile, open_remote
 from ttbar.errors import InputError
 from ttbar.results import write_json
-
-_BLOCK = 4 * 2**20
 
 # What is set aside at a time for a file of unknown size.
 _PORTION = 16 * 2**20
@@ -108,7 +106,7 @@ class Cache:
                     stream.truncate(remote.start)  # before there is a record of what the rest is going to be
                     self._make_room(copy, record)
                     stream.seek(0)
-                    found = _adler32(stream, on_bytes)
+                    found = checksums.checksum(stream, on_bytes)
                     for block in remote.blocks():
                         end = stream.tell() + len(block)
                         if size is None and end > record.size:
@@ -122,12 +120,12 @@ class Cache:
             except (OSError, CacheFull):
                 copy.remove()
                 raise
-            if fault := _fault(copy.part, _text(found), checksum, remote):
+            if fault := _fault(copy.part, checksums.text(found), checksum, remote):
                 copy.remove()
                 raise DownloadFailed(source, fault, transient=True)
         copy.part.replace(copy.path)
         # The checksum makes the record that of a copy that can be trusted, so it comes last.
-        copy.write(replace(record, size=_size(copy.path), checksum=_text(found), signature=copy.signature()))
+        copy.write(replace(record, size=_size(copy.path), checksum=checksums.text(found), signature=copy.signature()))
 
     def _make_room(self, copy: "_Copy", record: "_Record") -> None:
         """Set aside the size in a record, for which copies that were not used for longest may have to go."""
@@ -207,7 +205,7 @@ class _Copy:
             return False
         if self.signature() != record.signature:
             with self.path.open("rb") as stream:
-                if _text(_adler32(stream, on_bytes)) != record.checksum:
+                if checksums.text(checksums.checksum(stream, on_bytes)) != record.checksum:
                     return False
             self.write(replace(record, signature=self.signature()))
         return True
@@ -284,20 +282,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _adler32(stream: BinaryIO, on_bytes: OnBytes) -> int:
-    """Checksum of what is left of a stream."""
-    value = 1
-    while block := stream.read(_BLOCK):
-        value = zlib.adler32(block, value)
-        on_bytes(len(block))
-    return value
-
-
-def _text(checksum: int) -> str:
-    """A checksum as data sets write it."""
-    return f"adler32:{checksum:08x}"
 
 
 def _fault(part: Path, found: str, checksum: str | None, remote: RemoteFile) -> str | None:

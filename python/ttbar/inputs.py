@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
 
-from ttbar.checksum import adler32
+from ttbar.checksum import checksum_of
 from ttbar.dataset import InputFile
 from ttbar.errors import InputError
 from ttbar.library import load_root
@@ -225,7 +225,7 @@ def _check_local(path: Path, checksum: str | None) -> None:
             raise _Unusable("is empty")
         if magic != b"root":
             raise _Unusable("is not a ROOT file")
-        if checksum is not None and checksum != (found := adler32(path)):
+        if checksum is not None and checksum != (found := checksum_of(path)):
             raise _Unusable(f"is damaged (its checksum is {found}, the data set says {checksum})")
     except OSError as error:
         raise _Unusable(f"cannot be read ({error.strerror})") from error

@@ -362,5 +362,6 @@ def _cutflow(counts: Mapping[str, Any], varied: bool) -> dict[str, dict[str, int
 
 def _reason(error: Exception) -> str:
     """One line that says what a C++ exception is about."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = str(error).partition("\nAt:\n")[0]  # without the place in ROOT's code
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1].removeprefix("runtime_error: ") if lines else type(error).__name__

@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from ttbar import definition, loop, worker
-from ttbar.checksum import adler32
+from ttbar.checksum import checksum_of
 from ttbar.errors import InputError, Interrupted
 from ttbar.inputs import CheckedFile, CheckedSample, Format
 from ttbar.library import code_id, load_root
@@ -61,7 +61,7 @@ class Skims:
             "key": self._key(unit),
             "processed": result.processed[file.path],
             "selected": result.selected[file.path],
-            "checksum": adler32(path),
+            "checksum": checksum_of(path),
         }
         write_json(self._record_path(unit), record)
 
@@ -69,7 +69,7 @@ class Skims:
         """What is known of the skim of a unit; None if there is none, an outdated or a damaged one."""
         record = self._record(unit)
         try:
-            if record.get("key") != self._key(unit) or record["checksum"] != adler32(self._path(unit)):
+            if record.get("key") != self._key(unit) or record["checksum"] != checksum_of(self._path(unit)):
                 return None
         except OSError:
             return None

@@ -195,7 +195,7 @@ class Worker:
             self._process.join(timeout=REFRESH_S)
             status = self._process.exitcode
             self._stop()
-            raise WorkerDied(f"the process that ran ROOT crashed (exit status {status})") from None
+            raise WorkerDied(f"its process crashed, exit status {status}") from None
         self._results[self._waiting.pop(0)] = result
 
 

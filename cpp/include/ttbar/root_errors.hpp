@@ -10,9 +10,10 @@
 
 namespace ttbar {
 
-/// Counts the messages of level kError and above from its construction on, and keeps the first one. All
-/// messages go on to the handler that was in place before. Any thread may report; but collectors are made and
-/// stopped in one thread, while no other reports, the last one made being the first one stopped.
+/// Counts the messages of level kError and above, and warnings of TBasket, which makes values up where it says that
+/// it repairs them. It does so from its construction on, and keeps the first one. All messages go on to the handler
+/// that was in place before. Any thread may report; but collectors are made and stopped in one thread, while no other
+/// reports, the last one made being the first one stopped.
 class ErrorCollector {
   public:
     ErrorCollector();
@@ -23,7 +24,7 @@ class ErrorCollector {
     /// Put the handler that was in place before back. What was collected stays. Does nothing the second time.
     void stop();
 
-    /// @return number of messages of level kError and above so far
+    /// @return number of these messages so far
     std::size_t count() const;
 
     /// @return the first of these messages with where it came from, in printable ASCII with '?' for all else;
