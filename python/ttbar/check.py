@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ttbar import definition, loop
-from ttbar.delivery import check_together, deliver
+from ttbar.delivery import check_together
 from ttbar.errors import InputError
 from ttbar.inputs import CheckedSample, FileRecord
-from ttbar.progress import Display
 from ttbar.source import Source, dataset_file, list_samples
+from ttbar.source import check as check_files
 from ttbar.worker import Worker
 
 
@@ -37,15 +37,7 @@ def check(source: Source, model: Path) -> None:
         dataset = dataset_file(source, worker)
         worker.ready()
     listed = list_samples(source, dataset)
-    with Display("Checking", sum(len(sample.files) for sample in listed), "files") as display:
-
-        def show(record: FileRecord) -> None:
-            events = "?" if record.entries is None else f"{record.entries:,}"
-            status = "ok " if record.checked else "bad"
-            click.echo(f"{status} {record.sample}  {events} events  {record.path}  {record.reason}".rstrip())
-            display.advance()
-
-        samples = deliver(listed, source.request(definition.COLUMNS), show)
+    samples = check_files(source, listed, definition.COLUMNS, _show)
     Console().print(_summary(samples))
     bad = [record for sample in samples for record in sample.records if not record.checked]
     if bad and not source.skip_bad:
@@ -57,9 +49,16 @@ def check(source: Source, model: Path) -> None:
         check_together(sample)
 
 
+def _show(record: FileRecord) -> None:
+    """Print a line on a file."""
+    events = "?" if record.entries is None else f"{record.entries:,}"
+    status = "ok " if record.checked else "bad"
+    click.echo(f"{status} {record.sample}  {events} events  {record.path}  {record.reason}".rstrip())
+
+
 def _summary(samples: list[CheckedSample]) -> Table:
     """Count files and events by sample."""
-    table = Table("sample")
+    table = Table(Column("sample", no_wrap=True))
     for title in ("good files", "bad files", "stored events", "generated events"):
         table.add_column(title, justify="right")
     for sample in samples:

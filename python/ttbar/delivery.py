@@ -19,7 +19,7 @@ _MAX_MEMORY = 4 * 2**30
 
 # A process that checks files takes a second to start, so it should have some to check.
 _FILES_PER_PROCESS = 20
-_MAX_PROCESSES = 8
+_REMOTE_PROCESSES = 8
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ def deliver(
     samples: Sequence[Sample],
     request: Request,
     on_record: Callable[[FileRecord], object] = lambda record: None,
+    on_bytes: Callable[[int], object] = lambda number: None,
 ) -> list[CheckedSample]:
     """Get all files of samples here and check them, in processes of their own that a damaged file may crash.
 
@@ -51,6 +52,8 @@ def deliver(
         How it is wanted.
     on_record : callable
         Called after each file, in the order of the samples, with what became of it. What it raises ends it all.
+    on_bytes : callable
+        Called now and then, from several threads, with the number of bytes that have been downloaded.
 
     Returns
     -------
@@ -63,12 +66,19 @@ def deliver(
         If there is no place for local copies.
     """
     jobs = [(sample, file) for sample in samples for file in sample.files]
-    if request.cache:
-        processes = min(len(jobs), max(_MAX_PROCESSES // 2, os.cpu_count() or 1))
-    else:
-        processes = min(-(-len(jobs) // _FILES_PER_PROCESS), _MAX_PROCESSES)
+    remote = any(is_remote(file.path) for _, file in jobs)
+    # Servers let us wait, so there can be more processes than processors.
+    processes = _REMOTE_PROCESSES if remote else os.cpu_count() or 1
+    processes = min(processes, len(jobs) if remote and request.cache else -(-len(jobs) // _FILES_PER_PROCESS))
+
+    downloaded: dict[Worker, int] = {}
 
     def one(job: tuple[Sample, InputFile], checker: Worker, downloader: Worker) -> FileRecord:
+        def note(number: int) -> None:
+            downloaded[downloader] = number
+            on_bytes(sum(tuple(downloaded.values())))
+
+        downloader.on_progress = note
         sample, file = job
         return _deliver(sample.name, file, request, checker, downloader)
 

@@ -80,6 +80,11 @@ class Display:
         """Show that one more is done."""
         self.update(int(self._bar.tasks[self._task].completed) + 1)
 
+    def note(self, detail: str) -> None:
+        """Show a word on what is at work."""
+        self.detail = detail
+        self.update(int(self._bar.tasks[self._task].completed))
+
     def update(self, reached: int) -> None:
         """Show how far it is.
 

@@ -1,9 +1,11 @@
 """Which events a user wants, and getting them here."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from rich.filesize import decimal
 
 from ttbar import definition, simulate
 from ttbar.cache import Cache
@@ -122,16 +124,47 @@ def get(source: Source, samples: list[Sample], columns: Mapping[str, str | None]
     InputError
         If a file cannot be used and shall not be left out, or a sample has no events.
     """
-    with Display("Checking", sum(len(sample.files) for sample in samples), "files") as display:
 
-        def show(record: FileRecord) -> None:
-            if record.status != "ok" and not source.skip_bad:
-                raise BadFile(record.path, record.reason)
-            if record.reason:
-                say(f"{record.path}: {record.status}: {record.reason}")
-            display.advance()
+    def tell(record: FileRecord) -> None:
+        if record.status != "ok" and not source.skip_bad:
+            raise BadFile(record.path, record.reason)
+        if record.reason:
+            say(f"{record.path}: {record.status}: {record.reason}")
 
-        checked = deliver(samples, source.request(columns), show)
+    checked = check(source, samples, columns, tell)
     for sample in checked:
         check_together(sample)
     return checked
+
+
+def check(
+    source: Source,
+    samples: list[Sample],
+    columns: Mapping[str, str | None],
+    on_record: Callable[[FileRecord], object],
+) -> list[CheckedSample]:
+    """Get the files of samples here and check each by itself, and show how far it is.
+
+    Parameters
+    ----------
+    source, samples, columns
+        As in `get`.
+    on_record : callable
+        Called after each file, in their order, with what became of it. What it raises ends it all.
+
+    Returns
+    -------
+    list of CheckedSample
+        What became of the files.
+    """
+    with Display("Checking", sum(len(sample.files) for sample in samples), "files") as display:
+
+        def show(record: FileRecord) -> None:
+            on_record(record)
+            display.advance()
+
+        def note(number: int) -> None:
+            if number:
+                display.note(f"{decimal(number)} downloaded")
+
+        return deliver(samples, source.request(columns), show, note)
