@@ -17,7 +17,7 @@ from small_disk import small_disk
 from xrootd_server import XRootDServer
 
 import ttbar.cache
-from ttbar.cache import Cache, CacheFull
+from ttbar.cache import Cache, CacheFull, keep
 from ttbar.download import DownloadFailed
 from ttbar.errors import InputError
 
@@ -249,6 +249,22 @@ def test_what_is_in_use_does_not_make_room(server, folder):
     with pytest.raises(CacheFull, match="--cache-limit"):
         cache.fetch(server.address("d.root"))
     assert in_folder(folder) == {"a.root", "b.root"}
+
+
+def test_what_another_process_keeps_does_not_make_room(server, folder):
+    keep(run(folder).fetch(server.address("a.root")))
+    with pytest.raises(CacheFull, match="--cache-limit"):
+        run(folder, SIZE).fetch(server.address("b.root"))
+    assert in_folder(folder) == {"a.root"}
+
+
+def test_what_is_forgotten_is_downloaded_again(server, folder):
+    cache = run(folder)
+    cache.fetch(server.address("a.root"))
+    cache.forget(server.address("a.root"))
+    assert in_folder(folder) == set()
+    cache.fetch(server.address("a.root"))
+    assert len(server.requests) == 2
 
 
 def test_nothing_goes_in_vain(server, folder):

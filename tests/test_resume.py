@@ -1,6 +1,8 @@
 """Runs that were ended in every way go on where they were, and give the same result."""
 
+import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from compare import assert_equal_histograms
 from program import Results, assert_fails, start_processing, ttbar
 from small_disk import small_disk
 
+from ttbar.library import resource
 from ttbar.simulate import simulate
 
 SAMPLES = ("ttbar__nominal", "ttbar__PS_var", "wjets__nominal")
@@ -141,12 +144,47 @@ def test_results_of_other_options_and_damaged_ones_are_not_used(toy, expected, t
     assert_equal_histograms(tmp_path / "histograms.root", expected[0].folder / "histograms.root")
 
 
-def test_without_resume_nothing_old_is_used(toy, tmp_path):
+def test_without_resume_nothing_old_is_used_but_a_mistake_costs_nothing(toy, tmp_path):
     arguments = ("--dataset", toy, "--output", tmp_path)
     killed(3, *arguments)
     assert finished_units(tmp_path) == 2
+    assert_fails(run("--dataset", "nowhere.json", "--output", tmp_path), 3, "nowhere.json")
+    assert finished_units(tmp_path) == 2
     killed(1, *arguments)
     assert finished_units(tmp_path) == 0
+
+
+def test_a_file_that_changes_after_the_check_is_found_though_it_has_as_many_events(toy, tmp_path, ledger):
+    folder = tmp_path / "toy"
+    shutil.copytree(toy.parent, folder)
+    first, last = (file["path"] for file in json.loads(toy.read_text())["wjets"]["nominal"]["files"])
+    replace = f"import shutil; shutil.copy({str(folder / first)!r}, {str(folder / last)!r})"
+    arguments = ("--dataset", folder / "dataset.json", "--output", tmp_path / "output")
+    result = run(*arguments, disturbance=replace, moment=1)
+    if result.returncode == 0:
+        ledger.add("file replaced after the check", "wrong")
+    assert_fails(result, 3, last, "not the file any more")
+    ledger.add("file replaced after the check", "detected")
+
+
+def test_a_model_that_changes_during_a_run_ends_it(toy, tmp_path, ledger):
+    model = tmp_path / "model.json"
+    content = resource("models", "jet_assignment.json").read_text()
+    model.write_text(content)
+    # Only a new process reads the model again.
+    change = f"""
+import multiprocessing
+with open({str(model)!r}, "a") as stream: stream.write(" ")
+for process in multiprocessing.active_children(): process.kill()
+"""
+    arguments = ("--dataset", toy, "--model", model, "--output", tmp_path / "output")
+    result = run(*arguments, disturbance=change, moment=2)
+    if result.returncode == 0:
+        ledger.add("model replaced", "wrong")
+    assert_fails(result, 4, "model", "changed")
+    ledger.add("model replaced", "detected")
+    model.write_text(content)
+    finished(*arguments, "--resume")
 
 
 def test_a_full_disk_is_said_and_nothing_half_written_is_taken_for_whole(toy, expected, ledger):

@@ -6,11 +6,13 @@ import time
 
 import pytest
 from compare import assert_equal_histograms
+from damage import flipped_bits
 from http_server import HTTPServer
 from program import Results, assert_fails, run_analysis, ttbar
 from proxy import Proxy
 from xrootd_server import XRootDServer
 
+from ttbar.retries import ATTEMPTS
 from ttbar.simulate import simulate
 
 EVENTS = 20_000
@@ -151,7 +153,32 @@ def test_a_mirror_takes_the_place_of_a_server_that_is_not_there(
     run = assert_recovered(result, "no server, but a mirror").json("run")
     assert [file["path"] for file in run["files"]] == [nowhere, second]
     assert [file["source"] for file in run["files"]] == [first, second]
-    assert run["files"][0]["attempts"] > run["files"][1]["attempts"] == 1
+    assert run["files"][0]["attempts"] > ATTEMPTS
+
+
+@pytest.mark.parametrize("mirrored", [0, 1])
+def test_a_mirror_is_read_for_a_file_that_crashes_the_loop_if_it_is_the_same_file(
+    mirrored, server, toy, files, tmp_path, ledger, assert_recovered
+):
+    damaged = tmp_path / "damaged.root"
+    flipped_bits(damaged, toy.parent / files[0]["path"])
+    other = toy.parent / files[1]["path"]
+    listed = [
+        files[0] | {"path": str(damaged), "mirrors": [server.address(files[mirrored]["path"])]},
+        files[1] | {"path": str(other)},
+    ]
+    dataset = tmp_path / "mirrored.json"
+    dataset.write_text(json.dumps({"wjets": {"nominal": {"files": listed}}}))
+    result = run_analysis("--dataset", dataset, "--output", tmp_path / "output", "--timeout", SILENCE_S)
+    if mirrored == 0:
+        run = assert_recovered(result, "flipped bits, but a mirror").json("run")
+        assert run["files"][0]["source"] == server.address(files[0]["path"])
+        return
+    if result.returncode == 0:
+        ledger.add("flipped bits, another file as mirror", "wrong")
+    assert_fails(result, result.returncode, str(damaged))
+    assert result.returncode in (3, 4)
+    ledger.add("flipped bits, another file as mirror", "detected")
 
 
 @pytest.fixture
@@ -183,5 +210,11 @@ def test_files_on_a_web_server_come_through_the_cache(toy, files, remote, tmp_pa
         run = assert_recovered(remote(web.address, "--cache", tmp_path / "cache"), "web server").json("run")
         assert [str(tmp_path / "cache") in file["source"] for file in run["files"]] == [True, True]
         assert len(web.requests) == 2
+        web.files["bad.root"] = web.files[files[0]["path"]][:1000]
+        mirrored = files[0] | {"path": web.address("bad.root"), "mirrors": [web.address(files[0]["path"])]}
+        dataset = tmp_path / "mirrored.json"
+        dataset.write_text(json.dumps({"wjets": {"nominal": {"files": [mirrored]}}}))
+        result = ttbar("check", "--dataset", dataset, "--cache", tmp_path / "cache")
+        assert result.returncode == 0, result.stderr
         too_small = ("--cache", tmp_path / "other", "--cache-limit", 0.001)
         assert_fails(remote(web.address, *too_small), 3, web.address(files[0]["path"]), "--cache")

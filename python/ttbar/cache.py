@@ -10,7 +10,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 
 from filelock import FileLock, Timeout
 
@@ -94,6 +96,18 @@ class Cache:
                 copy.mark_used()
         return copy.path
 
+    def forget(self, address: str) -> None:
+        """Remove the copy of a file, which has turned out to be bad.
+
+        Parameters
+        ----------
+        address : str
+            The file, as the data set names it.
+        """
+        copy = _Copy(self.folder / _name(address))
+        with copy.locked(lambda number: None):
+            copy.remove()
+
     def _download(self, copy: "_Copy", address: str, checksum: str | None, on_bytes: OnBytes, source: str) -> None:
         """Download a file, or the rest of it."""
         started = copy.record()
@@ -157,6 +171,19 @@ class Cache:
             else:
                 reason, remedy = error.strerror or str(error), "make it a folder to write to, or"
             raise InputError(f"{self.folder}: {reason}; {remedy} choose another folder with --cache") from None
+
+
+def keep(copy: Path) -> None:
+    """Keep a copy from making room for another one, until this process ends.
+
+    Parameters
+    ----------
+    copy : pathlib.Path
+        What `Cache.fetch` gave.
+    """
+    _, most = getrlimit(RLIMIT_NOFILE)
+    setrlimit(RLIMIT_NOFILE, (most, most))  # there can be more copies than files that one may usually open
+    flock(os.open(copy, os.O_RDONLY), LOCK_SH)
 
 
 @dataclass(frozen=True)
@@ -247,11 +274,22 @@ class _Copy:
     def evict(self, since: float) -> int:
         """Remove it unless it is in use, and say how many bytes that gives."""
         with suppress(Timeout), FileLock(self._beside("lock"), timeout=0):
-            if self.used() < since:
+            if self.used() < since and not self._is_kept():
                 size = self.size()
                 self.remove()
                 return size
         return 0
+
+    def _is_kept(self) -> bool:
+        """Whether a process uses it."""
+        try:
+            with self.path.open("rb") as stream:
+                flock(stream, LOCK_EX | LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
 
     def remove(self) -> None:
         """Remove all of it, the record last because it says that there is something."""

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import reduce
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
@@ -32,6 +33,13 @@ def _split_prefixes(
         if value.find("=") < 1:
             raise click.BadParameter(f"{value!r} is not of the form OLD=NEW", context, option)
     return tuple((old, new) for old, _, new in (value.partition("=") for value in values))
+
+
+def _finite(context: click.Context, option: click.Parameter, value: float) -> float:
+    """Refuse what is no number."""
+    if not isfinite(value):
+        raise click.BadParameter(f"{value} is not a number", context, option)
+    return value
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -101,14 +109,15 @@ def inputs(samples: str) -> Callable[[Command], Command]:
         ),
         click.option(
             "--cache-limit",
-            type=click.FloatRange(min=0, min_open=True),
-            callback=lambda context, option, value: value and round(value * 1e9),
+            type=click.FloatRange(min=0, min_open=True, max=1e9),
+            callback=lambda context, option, value: value and round(_finite(context, option, value) * 1e9),
             metavar="GB",
             help="Largest size of that folder; what was not used for longest makes room.",
         ),
         click.option(
             "--timeout",
-            type=click.FloatRange(min=1),
+            type=click.FloatRange(min=1, max=86_400),
+            callback=_finite,
             default=60,
             show_default=True,
             metavar="SECONDS",
@@ -181,6 +190,8 @@ Examples:
 @click.option("--no-fit", is_flag=True, help="Leave the fit out.")
 def run(no_plots: bool, no_fit: bool, **options: Any) -> None:
     """From a data set to histograms, plots, the fitted cross-section and a report."""
+    if options["skim"] and options["io_only"]:
+        raise click.UsageError("--skim and --io-only do not go together, skim first and read the skims then")
     from ttbar.run import Options
     from ttbar.run import run as run_analysis
 

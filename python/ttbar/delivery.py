@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from resource import RLIMIT_AS, getrlimit, setrlimit
 
-from ttbar.cache import Cache, CacheFull
+from ttbar.cache import Cache, CacheFull, keep
 from ttbar.dataset import InputFile, Sample
 from ttbar.download import DownloadFailed
 from ttbar.errors import InputError
@@ -69,7 +70,7 @@ def deliver(
     remote = any(is_remote(file.path) for _, file in jobs)
     # Servers let us wait, so there can be more processes than processors.
     processes = _REMOTE_PROCESSES if remote else os.cpu_count() or 1
-    processes = min(processes, len(jobs) if remote and request.cache else -(-len(jobs) // _FILES_PER_PROCESS))
+    processes = min(processes, len(jobs) if remote else -(-len(jobs) // _FILES_PER_PROCESS))
 
     downloaded: dict[Worker, int] = {}
 
@@ -133,7 +134,7 @@ def _deliver(sample: str, file: InputFile, request: Request, checker: Worker, do
         attempts += 1
         if is_remote(address) and request.cache:
             with suppress(CacheFull):
-                return _check_apart(checker, file, request, _fetch(downloader, file, address, request.cache))
+                return _check_copy(checker, file, request, _fetch(downloader, file, address, request.cache))
         if needs_cache(address):
             raise BadFile(file.path, "needs a cache with room for it (--cache), or a root:// mirror (--prefix)")
         return _check_apart(checker, file, request, address)
@@ -154,6 +155,17 @@ def _fetch(downloader: Worker, file: InputFile, address: str, cache: Cache) -> s
         raise BadFile(file.path, f"cannot be downloaded ({error.reason})", error.transient) from None
     except WorkerDied as error:
         raise BadFile(file.path, f"cannot be downloaded ({error})", transient=True) from None
+
+
+def _check_copy(worker: Worker, file: InputFile, request: Request, copy: str) -> CheckedFile:
+    """Check a copy in the cache, which stays there until this process ends, or goes at once if it is bad."""
+    assert request.cache is not None
+    keep(Path(copy))
+    try:
+        return _check_apart(worker, file, request, copy)
+    except BadFile:
+        request.cache.forget(file.path)
+        raise
 
 
 def _check_apart(worker: Worker, file: InputFile, request: Request, source: str) -> CheckedFile:

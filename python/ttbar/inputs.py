@@ -88,7 +88,7 @@ class CheckedFile:
     size: int
     """Size in bytes."""
     version: str
-    """What tells it from what stood at the same place at another time: when it was last written, as far as known."""
+    """When it was last written, if it is a local file: it may have been changed and still be the same to ROOT."""
 
     @property
     def identity(self) -> tuple[str | int, ...]:
@@ -256,13 +256,13 @@ def _check_content(file: InputFile, source: str, tree: str, columns: Mapping[str
         return CheckedFile(
             path=file.path,
             source=source,
-            others=tuple(other for other in file.addresses if other != source and not needs_cache(other)),
+            others=tuple(a for a in file.addresses if a != source and is_remote(a) and not needs_cache(a)),
             nevts=entries if file.nevts is None else file.nevts,
             entries=entries,
             format=format_,
             uuid=str(opened.GetUUID().AsString()),
             size=int(opened.GetSize()),
-            version=_last_written(root, source),
+            version=_last_written(file.path),
         )
     except (_Unusable, _Unavailable):
         raise
@@ -275,12 +275,33 @@ def _check_content(file: InputFile, source: str, tree: str, columns: Mapping[str
             opened.Close()
 
 
-def _last_written(root: Any, source: str) -> str:
-    """When a file was last written, as exactly as can be known; empty if a server does not say."""
-    if not is_remote(source):
-        return str(Path(source).stat().st_mtime_ns)
-    status = root.FileStat_t()
-    return str(status.fMtime) if root.gSystem.GetPathInfo(source, status) == 0 else ""
+def has_changed(file: CheckedFile) -> bool:
+    """Whether a file is not the one any more that was checked, or another one where it is read from now.
+
+    Parameters
+    ----------
+    file : CheckedFile
+        The file.
+
+    Returns
+    -------
+    bool
+        Whether it has another identity, or cannot be opened.
+    """
+    try:
+        opened = load_root().TFile.Open(file.source)
+    except OSError:
+        return True
+    try:
+        found = (str(opened.GetUUID().AsString()), int(opened.GetSize()), _last_written(file.path))
+        return found != (file.uuid, file.size, file.version)
+    finally:
+        opened.Close()
+
+
+def _last_written(path: str) -> str:
+    """When a local file was last written, as exactly as it is known; empty for one on a server."""
+    return "" if is_remote(path) else str(Path(path).stat().st_mtime_ns)
 
 
 def _check_tree(root: Any, opened: Any, tree: str, columns: Mapping[str, str | None]) -> tuple[Format, int]:

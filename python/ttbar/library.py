@@ -7,7 +7,6 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ttbar.errors import AnalysisError
@@ -43,13 +42,13 @@ def resource(*parts: str) -> Path:
     return Path(str(importlib.resources.files(__package__).joinpath(*parts)))
 
 
-def code_id(*modules: ModuleType) -> str:
+def code_id(*modules: str) -> str:
     """Identify the code that results depend on.
 
     Parameters
     ----------
     *modules
-        Modules of the package. The library and its headers count in any case.
+        Names of modules of the package. The library and its headers count in any case.
 
     Returns
     -------
@@ -57,7 +56,7 @@ def code_id(*modules: ModuleType) -> str:
         Text that changes whenever the code does.
     """
     files = [resource("lib", "libttbar.so"), *sorted(resource("include").rglob("*.hpp"))]
-    files += [Path(str(module.__file__)) for module in modules]
+    files += [resource(f"{module}.py") for module in modules]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ttbar import definition, histograms, worker
 from ttbar.errors import AnalysisError, InputError
-from ttbar.inputs import CheckedFile
-from ttbar.library import load_root
+from ttbar.inputs import CheckedFile, has_changed
+from ttbar.library import code_id, load_root
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,8 @@ class Ready:
     """Number of threads that ROOT really uses."""
     root_version: str
     model_sha256: str | None
+    code: str
+    """Identity of the code that makes histograms and skims."""
 
 
 Collect = Callable[[], dict[str, Any]]
@@ -152,6 +154,7 @@ def initialise(threads: int | None, model: str | None) -> Ready:
         threads=max(1, root.GetThreadPoolSize()),
         root_version=str(root.gROOT.GetVersion()),
         model_sha256=model and hashlib.sha256(Path(model).read_bytes()).hexdigest(),
+        code=code_id("definition", "loop", "histograms", "skim"),
     )
 
 
@@ -291,9 +294,6 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
         errors.stop()
     if errors.count():
         raise LoopFailed(f"ROOT reported errors, first {errors.first()}")
-    for file in unit.files:
-        if (number := events_by_file[file.path]) != file.entries:
-            raise LoopFailed(f"{number} events of {file.path} were processed where {file.entries} were expected")
     cost = Cost(
         booking_s=compiled - started,
         jit_s=compiled - booked,
@@ -301,6 +301,11 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
         loop_cpu_s=time.process_time() - cpu,
         **_bytes_read_since(read, read_until_compiled),
     )
+    for file in unit.files:
+        if (number := events_by_file[file.path]) != file.entries:
+            raise LoopFailed(f"{number} events of {file.path} were processed where {file.entries} were expected")
+        if has_changed(file):
+            raise LoopFailed(f"{file.source} is gone, or not the file any more that was checked")
     return Partial(cost, events_by_file, **results)
 
 

@@ -1,6 +1,7 @@
 """What a user sees on standard error while something takes long."""
 
 import time
+from threading import Lock
 from typing import Self
 
 from rich.console import Console
@@ -51,6 +52,8 @@ class Display:
     def __init__(self, description: str, total: int, unit: str) -> None:
         self.detail = ""
         self._text = f"{description}: {{:,}} of {total:,} {unit} {{}}"
+        self._reached = 0
+        self._lock = Lock()
         self._last_line = time.monotonic()
         self._bar = Progress(
             SpinnerColumn(),
@@ -78,12 +81,12 @@ class Display:
 
     def advance(self) -> None:
         """Show that one more is done."""
-        self.update(int(self._bar.tasks[self._task].completed) + 1)
+        self.update(self._reached + 1)
 
     def note(self, detail: str) -> None:
-        """Show a word on what is at work."""
+        """Show a word on what is at work; from any thread."""
         self.detail = detail
-        self.update(int(self._bar.tasks[self._task].completed))
+        self._show()
 
     def update(self, reached: int) -> None:
         """Show how far it is.
@@ -93,7 +96,12 @@ class Display:
         reached : int
             Number of units that are done.
         """
-        self._bar.update(self._task, completed=reached, detail=self.detail)
-        if self._bar.disable and time.monotonic() - self._last_line > LINE_EVERY_S:
-            self._last_line = time.monotonic()
-            say(self._text.format(reached, self.detail))
+        self._reached = reached
+        self._show()
+
+    def _show(self) -> None:
+        with self._lock:
+            self._bar.update(self._task, completed=self._reached, detail=self.detail)
+            if self._bar.disable and time.monotonic() - self._last_line > LINE_EVERY_S:
+                self._last_line = time.monotonic()
+                say(self._text.format(self._reached, self.detail))

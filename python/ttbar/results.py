@@ -117,4 +117,4 @@ def prepare(folder: Path, outdated: Iterable[str]) -> None:
             for file in folder.glob(pattern):
                 file.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}; choose another folder with --output") from None
+        raise InputError(f"{error.filename}: {error.strerror}; choose another folder") from None

@@ -3,22 +3,23 @@
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial, reduce
+from importlib import import_module
 from importlib.metadata import version
 from operator import add
 from pathlib import Path
 from typing import Any
 
+import click
 import hist
 
 from ttbar import definition, histograms, io_only, loop, results, skim, source, units
 from ttbar.dataset import Sample, load_dataset
 from ttbar.errors import InputError, Interrupted, TtbarError
 from ttbar.inputs import CheckedSample
-from ttbar.library import code_id
 from ttbar.loop import Partial, Ready
 from ttbar.progress import say
 from ttbar.skim import make_skims
@@ -56,7 +57,7 @@ def run(options: Options) -> None:
     Raises
     ------
     click.BadParameter
-        If the data set does not have a sample that was asked for.
+        If the data set does not have a sample that was asked for, or skims and results would share a folder.
     InputError
         If a file is missing or wrong.
     AnalysisError
@@ -65,9 +66,9 @@ def run(options: Options) -> None:
         If the user interrupts it, with what is finished kept.
     """
     begun = _Begun()
+    if options.skim and options.skim.resolve() in (options.output.resolve(), (options.output / UNITS).resolve()):
+        raise click.BadParameter("is a folder of results (--output), choose another one", param_hint="--skim")
     outdated = ("metrics.json",) if options.io_only else results.OF_A_RUN
-    if not (options.resume or options.io_only):
-        outdated = (*outdated, f"{UNITS}/*")
     model = None if options.io_only else str(options.model)
     with Worker(partial(loop.initialise, options.threads, model), options.source.patience) as worker:
         say("Starting ROOT")
@@ -77,10 +78,13 @@ def run(options: Options) -> None:
             listed = source.list_samples(options.source, dataset)
         except InputError as error:
             mistake = error
-        with results.reserved(options.output):
+        with ExitStack() as folders:
+            folders.enter_context(results.reserved(options.output))
             results.prepare(options.output, outdated)
             if mistake:
                 raise mistake
+            if options.skim:
+                folders.enter_context(results.reserved(options.skim))
             with _telling_what_is_kept(options.output / UNITS):
                 _run(options, dataset, listed, worker, begun)
 
@@ -189,10 +193,12 @@ def _process(
         "seed": options.seed,
         "model": ready.model_sha256,
         "ROOT": ready.root_version,
-        "code": code_id(definition, loop, histograms),
+        "code": ready.code,
     }
     kept = options.output / UNITS
-    results.prepare(kept, ())
+    if not options.resume and any(kept.glob("*.unit")):
+        say(f"What an earlier run has left in {kept} is removed; --resume would have used it")
+    results.prepare(kept, () if options.resume else ("*",))
     return units.process(
         "Processing",
         samples,
@@ -205,15 +211,14 @@ def _process(
 
 def _present(options: Options, begun: _Begun) -> None:
     """Plot and fit the histograms, as far as there is something to plot and to fit."""
-    # Imported here, since this takes seconds that a run without it should not spend.
-    from ttbar.fit import fit
-    from ttbar.plot import plot
-
-    for step, wanted, present in (("plots", options.plots, plot), ("fit", options.fit, fit)):
+    for step, module, wanted in (("plots", "plot", options.plots), ("fit", "fit", options.fit)):
+        if not wanted:
+            continue
+        # Imported here, since this takes seconds that a run without it should not spend.
+        present = getattr(import_module(f"ttbar.{module}"), module)
         try:
-            if wanted:
-                with begun.time(step):
-                    present(options.output / "histograms.root", options.output)
+            with begun.time(step):
+                present(options.output / "histograms.root", options.output)
         except InputError as error:
             say(f"Left out: {error}")
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -16,7 +15,7 @@ from ttbar import definition, loop, worker
 from ttbar.checksum import checksum_of
 from ttbar.errors import InputError, Interrupted
 from ttbar.inputs import CheckedFile, CheckedSample, Format
-from ttbar.library import code_id, load_root
+from ttbar.library import load_root
 from ttbar.loop import Collect, Compile, Cost, LoopFailed, Partial, Unit
 from ttbar.progress import say
 from ttbar.results import DATASET, prepare, reserved, write_json, written_whole
@@ -147,8 +146,10 @@ def skim(source: Source, output: Path, format_: Format, threads: int | None) -> 
     with Worker(partial(loop.initialise, threads, None), source.patience) as worker:
         say("Starting ROOT")
         dataset = dataset_file(source, worker)
-        samples = get(source, list_samples(source, dataset), definition.COLUMNS)
-        make_skims(dataset, samples, output, source.tree, source.skip_bad, format_, worker)
+        listed = list_samples(source, dataset)
+        with reserved(output):
+            samples = get(source, listed, definition.COLUMNS)
+            make_skims(dataset, samples, output, source.tree, source.skip_bad, format_, worker)
 
 
 def make_skims(
@@ -169,7 +170,7 @@ def make_skims(
     samples : sequence of CheckedSample
         What to skim of it, with the columns of the analysis.
     folder : pathlib.Path
-        Where the skims go.
+        Where the skims go, reserved for them.
     tree : str
         Name of the TTree or RNTuple in the files.
     skip_bad : bool
@@ -194,13 +195,12 @@ def make_skims(
         If the user interrupts it, with what is finished kept.
     """
     made = folder / DATASET
-    if made.exists() and made.samefile(dataset):
-        raise InputError(f"{made}: a skim would replace the data set that it is made from, choose another folder")
-    skims = Skims(folder, format_, tree, worker, code_id(definition, loop, sys.modules[__name__]))
+    if made.exists() and (made.samefile(dataset) or '"skim_of"' not in made.read_text()):
+        raise InputError(f"{made}: it is not of skims alone and would be replaced, choose another folder")
+    prepare(folder, (DATASET,))
+    skims = Skims(folder, format_, tree, worker, worker.ready().code)
     try:
-        with reserved(folder):
-            prepare(folder, (DATASET,))
-            done, results = process("Skimming", samples, skims.make, worker, skip_bad, skims, files_each=1)
+        done, results = process("Skimming", samples, skims.make, worker, skip_bad, skims, files_each=1)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on from the skims that are in {folder}") from None
     content: dict[str, Any] = {}

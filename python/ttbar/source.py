@@ -21,6 +21,8 @@ DEMO = "demo"
 _PATIENCE = 10
 """How many time-outs of a server it takes until a process that reads from it is taken for dead."""
 
+_LEAST_PATIENCE_S = 30  # it takes some seconds to start ROOT and to compile a graph
+
 
 @dataclass(frozen=True)
 class Source:
@@ -44,7 +46,7 @@ class Source:
     @property
     def patience(self) -> float:
         """Seconds without a sign of life after which a process is taken for dead."""
-        return _PATIENCE * self.timeout
+        return max(_LEAST_PATIENCE_S, _PATIENCE * self.timeout)
 
     def request(self, columns: Mapping[str, str | None]) -> Request:
         """How the files are wanted, given the columns and their types."""
@@ -165,6 +167,6 @@ def check(
 
         def note(number: int) -> None:
             if number:
-                display.note(f"{decimal(number)} downloaded")
+                display.note(f"{decimal(number)} fetched")
 
         return deliver(samples, source.request(columns), show, note)

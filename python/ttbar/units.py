@@ -169,16 +169,17 @@ class _Attempt:
         self._function, self._worker, self._skip_bad, self._store = function, worker, skip_bad, store
         self._failures: Counter[str] = Counter()
         self._bad: dict[str, str] = {}
+        self._sources: dict[str, str] = {}
 
     def process(self, unit: Unit, done: int) -> list[Partial]:
         """Process a unit, given how many events were processed before."""
         alone = [replace(unit, files=(file,)) for file in unit.files]
         known = [self._load(part) for part in alone]
-        if len(alone) > 1 and not any(known):
+        if not any(known):
             try:
                 return [self._load(unit) or self._run(unit, done)]
             except (LoopFailed, WorkerDied) as error:
-                say(f"{unit.sample}: {error}; now its {len(alone)} files one by one")
+                say(f"{unit.sample}: {error}; once more, file by file")
         results = []
         for part, result in zip(alone, known, strict=True):
             try:
@@ -202,7 +203,12 @@ class _Attempt:
             if record.path in self._bad:
                 record = replace(record, status="skipped", reason=self._bad[record.path], checked=None)
             elif record.checked:
-                record = replace(record, processed=processed[record.path], selected=selected.get(record.path, 0))
+                record = replace(
+                    record,
+                    processed=processed[record.path],
+                    selected=selected.get(record.path, 0),
+                    checked=replace(record.checked, source=self._sources.get(record.path, record.checked.source)),
+                )
             records.append(record)
         account = replace(sample, records=tuple(records))
         check_together(account)
@@ -231,7 +237,9 @@ class _Attempt:
 
         def read(address: str) -> Partial:
             try:
-                return self._run(replace(unit, files=(replace(file, source=address),)), done)
+                result = self._run(replace(unit, files=(replace(file, source=address),)), done)
+                self._sources[file.path] = address
+                return result
             except LoopFailed as error:
                 raise BadFile(file.path, f"{error} in {unit.sample}", is_remote(address)) from None
             except WorkerDied as error:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
@@ -68,6 +69,7 @@ class Worker:
         self._process: BaseProcess | None = None
         self._connection: Connection[Any, Any] | None = None
         self._ready: Task[Any] | None = None
+        self._setup_result: tuple[bool, Any] | None = None
         self._waiting: list[Task[Any]] = []
         self._results: dict[Task[Any], tuple[bool, Any]] = {}
         self.on_progress: Callable[[int], object] = lambda counted: None
@@ -106,13 +108,22 @@ class Worker:
         """
         if self.ended.is_set():
             raise WorkerDied("it was ended")
+        if self._process is not None and not self._waiting and not self._process.is_alive():
+            self._stop()  # it died while nobody looked, which is no fault of this function
         if self._process is None:
             self._connection, theirs = self._context.Pipe()
-            self._process = self._context.Process(target=_serve, args=(theirs, self._counter), daemon=True)
-            self._process.start()
+            process = self._context.Process(target=_serve, args=(theirs, self._counter), daemon=True)
+            # An interrupt goes to the whole group; this process decides what it means, the new one never gets it.
+            resource_tracker.ensure_running()  # which lets interrupts in again
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+            try:
+                process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
+            self._process = process  # not earlier: `end` kills what is here
             if self.ended.is_set():
-                self._process.kill()
+                process.kill()
             if self._setup is not None:
                 self._ready = self._send(self._setup)
         return self._send(function, *args, **kwargs)
@@ -196,7 +207,12 @@ class Worker:
             status = self._process.exitcode
             self._stop()
             raise WorkerDied(f"its process crashed, exit status {status}") from None
-        self._results[self._waiting.pop(0)] = result
+        task = self._waiting.pop(0)
+        self._results[task] = result
+        if task is self._ready:
+            self._setup_result = self._setup_result or result
+            if result != self._setup_result:
+                raise AnalysisError("the program or its model has changed meanwhile, run it again")
 
 
 @contextmanager
@@ -269,8 +285,6 @@ def _serve(connection: "Connection[Any, Any]", counter: Any) -> None:
     """Run what the process that started this one asks for, until it is gone."""
     global _counter
     _counter = counter
-    # An interrupt goes to the whole group; the process that started us decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # If that process dies, however suddenly, nobody waits for this one.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     while True:
