@@ -6,6 +6,7 @@ import re
 import threading
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
 
 Fault = Callable[["Answer", bytes], None]
@@ -70,12 +71,13 @@ class Answer(http.server.BaseHTTPRequestHandler):
         name = self.path.lstrip("/")
         self.owner.requests.append((name, self.headers.get("Range", "")))
         content = self.owner.files.get(name)
-        if self.owner.faults:
-            self.owner.faults.pop(0)(self, content or b"")
-        elif content is None:
-            self.send_error(404)
-        else:
-            self.give(content)
+        with suppress(ConnectionError):  # a client may go away
+            if self.owner.faults:
+                self.owner.faults.pop(0)(self, content or b"")
+            elif content is None:
+                self.send_error(404)
+            else:
+                self.give(content)
 
     def do_HEAD(self) -> None:
         content = self.owner.files[self.path.lstrip("/")]

@@ -1,9 +1,10 @@
 """The program as its users run it, and what it leaves in a results folder."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +12,21 @@ PROGRAM = Path(__file__).parents[1] / "run_analysis.py"
 
 
 def ttbar(
-    *arguments: object, program: Sequence[str] = ("-m", "ttbar"), cwd: Path | None = None
+    *arguments: object,
+    program: Sequence[str] = ("-m", "ttbar"),
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *program, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, cwd=cwd, env=environment)
 
 
 def run_analysis(*arguments: object, everything: bool = False) -> subprocess.CompletedProcess[str]:
     """Run the program, for the histograms alone unless everything is wanted."""
-    return ttbar(*arguments, *(() if everything else ("--no-plots", "--no-fit")), program=(str(PROGRAM),))
+    if everything:
+        environment = {name: value for name, value in os.environ.items() if name != "EXTRA_CLING_ARGS"}
+        return ttbar(*arguments, program=(str(PROGRAM),), environment=environment)
+    return ttbar(*arguments, "--no-plots", "--no-fit", program=(str(PROGRAM),))
 
 
 def assert_fails(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:

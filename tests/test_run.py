@@ -200,7 +200,8 @@ def test_reading_alone_is_measured(files, request, tmp_path):
     assert metrics["events"] == 5 * EVENTS
     assert metrics["bytes_read"] > 1e6
     if files == "demo":  # of RNTuples, ROOT counts the opening alone
-        assert metrics["bytes_read_root"] == pytest.approx(metrics["bytes_read_system"], rel=0.1)
+        by_root = metrics["bytes_read_root"]  # the system counts what the compiler reads as well
+        assert 0.9 * by_root < metrics["bytes_read_system"] < by_root + 10e6
     assert 1 < metrics["percent_read"] < 100
 
 

@@ -109,7 +109,7 @@ def inputs(samples: str) -> Callable[[Command], Command]:
         ),
         click.option(
             "--cache-limit",
-            type=click.FloatRange(min=0, min_open=True, max=1e9),
+            type=click.FloatRange(min=0, min_open=True, max=10**6),
             callback=lambda context, option, value: value and round(_finite(context, option, value) * 1e9),
             metavar="GB",
             help="Largest size of that folder; what was not used for longest makes room.",
@@ -163,6 +163,7 @@ def cli() -> None:
 Examples:
   ttbar run                                          the demo data set
   ttbar run --dataset my.json --samples nominal      your own files
+  ttbar run --dataset agc2015 --files 1 --resume     far away, as often as it takes
   ttbar run --threads 1 --output output/one-thread"""
 )
 @inputs(samples="all")
@@ -228,7 +229,7 @@ Examples:
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["TTree", "RNTuple"], case_sensitive=False),
+    type=click.Choice(["TTree", "RNTuple"]),
     default="TTree",
     show_default=True,
     help="How to store the events.",
