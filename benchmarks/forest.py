@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import xgboost
 
-from ttbar import loop, matched_events
+from ttbar import definition, loop, matched_events
+from ttbar.dataset import load_dataset
+from ttbar.delivery import Request, deliver
 from ttbar.library import load_root, resource
 from ttbar.loop import Unit
 from ttbar.simulate import simulate
@@ -94,9 +96,11 @@ def simulated_rows() -> np.ndarray:
     simulated = 60 * N_EVENTS  # of which one in fifty matches
     with tempfile.TemporaryDirectory() as folder, Worker() as worker:
         worker.call(loop.initialise, 1, None)
-        worker.call(simulate, Path(folder), simulated, ["ttbar__nominal"], 1, False)
-        unit = Unit("ttbar", "nominal", tuple(map(str, Path(folder).glob("*.root"))), simulated)
-        _, events = worker.call(matched_events.extract, unit, "Events")
+        dataset = worker.call(simulate, Path(folder), simulated, ["ttbar__nominal"], 1, False)
+        samples = load_dataset(dataset, definition.PROCESSES)
+        (sample,) = deliver(samples, Request("Events", matched_events.COLUMNS, patience=600))
+        result = worker.call(matched_events.extract, Unit("ttbar", "nominal", sample.good), "Events")
+    events = np.concatenate(result.records)
     return events["features"][:N_EVENTS].reshape(N_EVENTS * N_ROWS, N_FEATURES)
 
 

@@ -19,10 +19,11 @@ import platformdirs
 from rich.console import Console
 from rich.table import Table
 
-from ttbar import definition, loop, simulate
+from ttbar import definition, loop, results, simulate
 from ttbar.dataset import load_dataset
+from ttbar.delivery import Request, deliver
 from ttbar.library import load_root, resource
-from ttbar.loop import Cost, Partial, Unit
+from ttbar.loop import Collect, Compile, Cost, Partial, Unit
 from ttbar.worker import Worker
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -35,15 +36,19 @@ def read_lazily(unit: Unit) -> Partial:
     """Read the columns of the analysis and compute nothing: leptons first, the others for events with one."""
     others = [column for column in definition.COLUMNS if column not in ("Electron_pt", "Muon_pt")]
 
-    def book(events: Any) -> Callable[[], dict[str, Any]]:
+    def book(events: Any) -> Compile:
         root = load_root()
         cuts, _ = definition.graph(events, varied=False, seed=1)
         nodes = {"all": events, "read": cuts["one_lepton"].Filter(f"ttbar::read({', '.join(others)})")}
         booked = {name: root.ttbar.count(root.RDF.AsRNode(node)) for name, node in nodes.items()}
-        counts = {name: root.ttbar.variations(count) for name, count in booked.items()}
-        return lambda: {"cutflow": {definition.NOMINAL: {k: int(v["nominal"]) for k, v in counts.items()}}}
 
-    return loop.run_unit(unit, "Events", book)
+        def compile_() -> Collect:
+            counts = {name: root.ttbar.variations(count) for name, count in booked.items()}
+            return lambda: {"cutflow": {definition.NOMINAL: {k: int(v["nominal"]) for k, v in counts.items()}}}
+
+        return compile_
+
+    return loop.run_unit(unit, "Events", definition.COLUMNS, book)
 
 
 def analyse(unit: Unit) -> Partial:
@@ -73,14 +78,12 @@ def main(events: int, repeat: int) -> None:
     with Worker() as worker:
         identity = worker.call(simulate.simulation_id)[:12]
         folder = platformdirs.user_cache_path("ttbar") / f"benchmark-{events}-{identity}"
-        dataset = folder / simulate.DATASET_NAME
+        dataset = folder / results.DATASET
         if not dataset.exists():
             samples = worker.call(simulate.simulated_samples)
             worker.call(simulate.simulate, folder, events, samples, 1, True)
-    samples = load_dataset(dataset, definition.PROCESSES)
-    units = [
-        Unit(s.process, s.variation, tuple(f.path for f in s.files), sum(f.entries for f in s.files)) for s in samples
-    ]
+    samples = deliver(load_dataset(dataset, definition.PROCESSES), Request("Events", definition.COLUMNS, patience=600))
+    units = [Unit(sample.process, sample.variation, sample.good) for sample in samples]
     n_events = sum(unit.entries for unit in units)
 
     table = Table(title=f"{n_events:,} wide events, nine samples, best of {repeat}")
