@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 import xgboost
 
-from ttbar import definition, loop, matched_events
-from ttbar.dataset import load_dataset
-from ttbar.delivery import Request, deliver
+from ttbar.analyses.agc_v1 import definition
+from ttbar.execution import loop
+from ttbar.execution.loop import Unit
+from ttbar.inputs.dataset import load_dataset
+from ttbar.inputs.delivery import Request, deliver
 from ttbar.library import load_root, resource
-from ttbar.loop import Unit
 from ttbar.simulate import simulate
+from ttbar.training import matched_events
 from ttbar.worker import Worker
 
 N_EVENTS, N_ROWS, N_FEATURES = 1000, 12, 19

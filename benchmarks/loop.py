@@ -19,11 +19,13 @@ import platformdirs
 from rich.console import Console
 from rich.table import Table
 
-from ttbar import definition, loop, results, simulate
-from ttbar.dataset import load_dataset
-from ttbar.delivery import Request, deliver
+from ttbar import output, simulate
+from ttbar.analyses.agc_v1 import definition
+from ttbar.execution import loop
+from ttbar.execution.loop import Collect, Compile, Cost, Partial, Unit
+from ttbar.inputs.dataset import load_dataset
+from ttbar.inputs.delivery import Request, deliver
 from ttbar.library import load_root, resource
-from ttbar.loop import Collect, Compile, Cost, Partial, Unit
 from ttbar.worker import Worker
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -78,7 +80,7 @@ def main(events: int, repeat: int) -> None:
     with Worker() as worker:
         identity = worker.call(simulate.simulation_id)[:12]
         folder = platformdirs.user_cache_path("ttbar") / f"benchmark-{events}-{identity}"
-        dataset = folder / results.DATASET
+        dataset = folder / output.DATASET
         if not dataset.exists():
             samples = worker.call(simulate.simulated_samples)
             worker.call(simulate.simulate, folder, events, samples, 1, True)

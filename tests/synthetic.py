@@ -6,8 +6,8 @@ from pathlib import Path
 import hist
 import numpy as np
 
-from ttbar import definition
-from ttbar.histograms import name_of
+from ttbar.analyses.agc_v1 import definition
+from ttbar.results.histograms import name_of
 
 SHAPES = {"ttbar": (230, 90), "wjets": (180, 60), "single_top_tW": (220, 80)}
 EVENTS = {

@@ -16,10 +16,10 @@ from http_server import HTTPServer, cut, hold, refuse
 from small_disk import small_disk
 from xrootd_server import XRootDServer
 
-import ttbar.cache
-from ttbar.cache import Cache, CacheFull, keep
-from ttbar.download import DownloadFailed
+import ttbar.inputs.cache
 from ttbar.errors import InputError
+from ttbar.inputs.cache import Cache, CacheFull, keep
+from ttbar.inputs.download import DownloadFailed
 
 SIZE = 1_000_000
 CONTENT = b"root" + random.Random(1).randbytes(SIZE - 4)
@@ -31,7 +31,7 @@ DEADLINE_S = 60
 
 # Each process is forked from one that has loaded what takes long, but not ROOT: it starts at once.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["fsspec.implementations.http", "http.server", "pytest", "ttbar.cache"])
+PROCESSES.set_forkserver_preload(["fsspec.implementations.http", "http.server", "pytest", "ttbar.inputs.cache"])
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_nothing_goes_in_vain(server, folder):
 
 
 def test_a_limit_holds_for_files_of_unknown_size(server, folder, monkeypatch):
-    monkeypatch.setattr(ttbar.cache, "_PORTION", SIZE // 10)
+    monkeypatch.setattr(ttbar.inputs.cache, "_PORTION", SIZE // 10)
     server.lengths = False
     run(folder, 3 * SIZE).fetch(server.address("a.root"))
     cache = run(folder, 2 * SIZE + SIZE // 5)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttbar.dataset import InputFile, Sample, limit_files, load_dataset, select_samples
-from ttbar.definition import PROCESSES
+from ttbar.analyses.agc_v1.definition import PROCESSES
 from ttbar.errors import InputError
+from ttbar.inputs.dataset import InputFile, Sample, limit_files, load_dataset, select_samples
 from ttbar.library import resource
 
 KNOWN = {"ttbar": ("nominal", "ME_var"), "wjets": ("nominal",), "data": ("nominal",)}

@@ -12,7 +12,7 @@ import pytest
 from http_server import HTTPServer, cut, hold, redirect, refuse, silence
 from xrootd_server import XRootDServer
 
-from ttbar.download import Content, DownloadFailed, open_remote
+from ttbar.inputs.download import Content, DownloadFailed, open_remote
 from ttbar.worker import Worker
 
 CONTENT = b"root" + random.Random(1).randbytes(3_000_000)

@@ -44,8 +44,8 @@ from damage import (
 )
 from program import PROGRAM, Results, assert_fails, run_analysis
 
-from ttbar.checksum import checksum_of
-from ttbar.definition import DATA, PROCESSES
+from ttbar.analyses.agc_v1.definition import DATA, PROCESSES
+from ttbar.inputs.checksum import checksum_of
 from ttbar.library import resource
 
 MODEL = resource("models", "jet_assignment.json")

@@ -12,11 +12,14 @@ import pytest
 import uproot
 import yaml
 
-from ttbar import definition, fit_plots, histograms
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import AnalysisError, InputError
-from ttbar.fit import fit
 from ttbar.library import load_root, resource
-from ttbar.templates import collect, load_configuration
+from ttbar.results import fit_plots, histograms
+from ttbar.results.fit import fit
+from ttbar.results.templates import collect, load_configuration
+
+FIT_CONFIGURATION = resource("analyses", "agc_v1", "fit.yml")
 
 CENTRES = 60.0 + 20.0 * np.arange(25)
 
@@ -129,7 +132,7 @@ def write_top(folder, filled):
 
 
 def templates_of(path, variable="observable"):
-    return collect(path, load_configuration(resource("fit.yml"), variable), variable)
+    return collect(path, load_configuration(FIT_CONFIGURATION, variable), variable)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +151,7 @@ def no_plots(monkeypatch):
 @pytest.fixture
 def small_config(tmp_path):
     """A fit of one region that is done in no time."""
-    config = yaml.safe_load(resource("fit.yml").read_text())
+    config = yaml.safe_load(FIT_CONFIGURATION.read_text())
     config["Regions"] = [region for region in config["Regions"] if region["RegionPath"] == "4j2b"]
     config["Regions"][0]["Binning"] = [110, 150, 190, 270, 550]
     kept = ("jet energy scale", "W+jets scale variations", "luminosity")
@@ -207,7 +210,7 @@ def test_fit_of_the_pseudodata(shipped):
     assert result["left_out"] == []
     assert json.loads((folder / "fit.json").read_text()) == result
     systematic = {name for name, p in result["parameters"].items() if p["kind"] == "systematic"}
-    assert systematic == {s["Name"] for s in yaml.safe_load(resource("fit.yml").read_text())["Systematics"]}
+    assert systematic == {s["Name"] for s in yaml.safe_load(FIT_CONFIGURATION.read_text())["Systematics"]}
     labels, matrix = result["correlation"]["labels"], np.asarray(result["correlation"]["matrix"])
     assert labels == list(result["parameters"])
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-9)
@@ -237,7 +240,7 @@ def test_yields_add_up(shipped, run):
 
 def test_agrees_with_cabinetry_called_by_hand(shipped, tmp_path):
     folder, result = shipped
-    config = yaml.safe_load(resource("fit.yml").read_text())
+    config = yaml.safe_load(FIT_CONFIGURATION.read_text())
     with uproot.open(folder / "histograms.root") as file, uproot.recreate(tmp_path / "merged.root") as merged:
         for name in file["observable"].keys(cycle=False):
             merged[name] = file["observable"][name].to_hist()[110j :: hist.rebin(2)]

@@ -29,16 +29,16 @@ from damage import (
     write_good,
 )
 
-import ttbar.delivery
-from ttbar import source
-from ttbar.checksum import checksum_of
-from ttbar.dataset import InputFile, Sample
-from ttbar.definition import COLUMNS
-from ttbar.delivery import Request, check_together, deliver
+import ttbar.inputs.delivery
+from ttbar.analyses.agc_v1.definition import COLUMNS
 from ttbar.errors import InputError
-from ttbar.inputs import BadFile, CheckedFile, CheckedSample, FileRecord, check_file
+from ttbar.inputs import source
+from ttbar.inputs.checksum import checksum_of
+from ttbar.inputs.dataset import InputFile, Sample
+from ttbar.inputs.delivery import Request, check_together, deliver
+from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, check_file
+from ttbar.inputs.source import Source
 from ttbar.library import load_root
-from ttbar.source import Source
 
 REQUEST = Request("Events", COLUMNS, patience=60)
 
@@ -116,7 +116,7 @@ def test_real_files_are_good(test_data, name):
 
 @pytest.mark.parametrize("format_", FORMATS)
 def test_bad_files_are_found_wherever_they_are_in_a_sample(good, tmp_path, monkeypatch, ledger, format_):
-    monkeypatch.setattr(ttbar.delivery, "_FILES_PER_PROCESS", 1000)  # one process, unless a file ends it
+    monkeypatch.setattr(ttbar.inputs.delivery, "_FILES_PER_PROCESS", 1000)  # one process, unless a file ends it
     first, last, like = good[format_]
     faults = [(name_of(kind), kind, like, None, words) for kind, words in UNUSABLE.items()]
     for compression in COMPRESSIONS:
@@ -357,7 +357,7 @@ def crash_at_a_marked_name(file, tree, columns, source):
 
 
 def test_a_file_that_crashes_root_is_a_bad_file(good, tmp_path, monkeypatch):
-    monkeypatch.setattr(ttbar.delivery, "_check_mortally", crash_at_a_marked_name)
+    monkeypatch.setattr(ttbar.inputs.delivery, "_check_mortally", crash_at_a_marked_name)
     paths = (good["TTree"][0], tmp_path / "crash.root", good["TTree"][1])
     samples = [sample_of(*map(declared, paths))]
     (checked,) = check(samples, bad_files="skip")
@@ -373,7 +373,7 @@ def hang(file, tree, columns, source):
 
 
 def test_a_file_that_hangs_root_is_a_bad_file(good, monkeypatch):
-    monkeypatch.setattr(ttbar.delivery, "_check_mortally", hang)
+    monkeypatch.setattr(ttbar.inputs.delivery, "_check_mortally", hang)
     (checked,) = deliver([sample_of(declared(good["TTree"][0]))], replace(REQUEST, patience=1))
     assert "no sign of life for 1 s" in checked.records[0].reason
 

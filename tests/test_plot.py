@@ -12,9 +12,10 @@ import pytest
 import synthetic
 from PIL import Image
 
-from ttbar import definition, plot
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
-from ttbar.histograms import write
+from ttbar.results import plot
+from ttbar.results.histograms import write
 
 
 def draw(name, histograms):
@@ -61,7 +62,7 @@ def test_there_are_the_plots_that_were_promised():
 def test_bytes_do_not_depend_on_the_process(file, histograms, tmp_path):
     path = file(histograms)
     script = (
-        "import sys; from pathlib import Path; from ttbar import plot; plot.PLOTS = plot.PLOTS[::8]; "
+        "import sys; from pathlib import Path; from ttbar.results import plot; plot.PLOTS = plot.PLOTS[::8]; "
         "plot.plot(Path(sys.argv[1]), Path(sys.argv[2]))"
     )
     digests = []

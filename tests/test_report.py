@@ -9,10 +9,10 @@ import pytest
 import synthetic
 from matplotlib.figure import Figure
 
-from ttbar import definition
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
-from ttbar.plot import FOLDER, PLOTS, save
-from ttbar.report import report
+from ttbar.results.plot import FOLDER, PLOTS, save
+from ttbar.results.report import report
 
 HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}&amp;"""
 

@@ -23,7 +23,8 @@ EVENTS = 2_000
 # The program with units of a file each, that is disturbed when it has written a file for the n-th time.
 DISTURBED = """
 import os, sys
-from ttbar import cli, units
+from ttbar import cli
+from ttbar.execution import units
 units.UNIT_ENTRIES = 1
 disturbance, moment, sync = sys.argv[1], int(sys.argv[2]), os.fsync
 def sync_and_disturb(descriptor):

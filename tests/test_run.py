@@ -11,7 +11,7 @@ import uproot
 from compare import assert_equal_histograms, compare_cutflow, compare_histograms
 from program import Results, assert_fails, is_running, run_analysis, start_processing, ttbar, workers_of
 
-from ttbar import definition
+from ttbar.analyses.agc_v1 import definition
 from ttbar.library import load_root, resource
 
 EVENTS = 20_000

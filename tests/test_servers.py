@@ -12,7 +12,7 @@ from program import Results, assert_fails, run_analysis, ttbar
 from proxy import Proxy
 from xrootd_server import XRootDServer
 
-from ttbar.retries import ATTEMPTS
+from ttbar.inputs.retries import ATTEMPTS
 from ttbar.simulate import simulate
 
 EVENTS = 20_000

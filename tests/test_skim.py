@@ -9,7 +9,7 @@ import uproot
 from compare import assert_equal_histograms
 from program import Results, assert_fails, run_analysis, ttbar
 
-from ttbar import definition
+from ttbar.analyses.agc_v1 import definition
 from ttbar.library import load_root
 from ttbar.simulate import simulate
 
@@ -118,9 +118,9 @@ def test_no_outdated_or_damaged_skim_is_used(toy, tmp_path):
 
 
 def test_the_code_is_part_of_what_a_skim_is_made_from(monkeypatch, tmp_path):
-    from ttbar.inputs import CheckedFile
-    from ttbar.loop import Cost, Partial, Unit
-    from ttbar.skim import Skims
+    from ttbar.execution.loop import Cost, Partial, Unit
+    from ttbar.execution.skim import Skims
+    from ttbar.inputs.files import CheckedFile
 
     file = CheckedFile("/in.root", "/in.root", (), 10, 10, "TTree", "uuid", 100, "1")
     unit = Unit("ttbar", "nominal", (file,))

@@ -19,15 +19,17 @@ from compare import compare_histograms
 from program import assert_fails, run_analysis, ttbar
 from scipy.stats import rankdata
 
-from ttbar import definition, loop, matched_events
-from ttbar.dataset import load_dataset
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
-from ttbar.judgement import Judgement
+from ttbar.execution import loop
+from ttbar.inputs.dataset import load_dataset
+from ttbar.inputs.source import Source
 from ttbar.library import load_root, resource
-from ttbar.matched_events import MATCHED_EVENT
 from ttbar.simulate import simulate
-from ttbar.source import Source
-from ttbar.train import Options, train, validate_model
+from ttbar.training import matched_events
+from ttbar.training.evaluation import Judgement
+from ttbar.training.matched_events import MATCHED_EVENT
+from ttbar.training.train import Options, train, validate_model
 from ttbar.worker import Worker
 
 EVENTS = 60_000

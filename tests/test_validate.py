@@ -10,8 +10,8 @@ from rich.console import Console
 from synthetic import histogram
 
 from ttbar.errors import InputError
-from ttbar.histograms import write
-from ttbar.validate import validate
+from ttbar.results.histograms import write
+from ttbar.results.validate import validate
 
 NAME = "4j1b_ttbar"
 WEIGHT = 10.0  # of the events of `histogram`

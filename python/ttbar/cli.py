@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 import click
 
 from ttbar import __version__
+from ttbar.analyses.agc_v1.io_levels import COLUMNS
 from ttbar.errors import AnalysisError, InputError, TtbarError
-from ttbar.io_only import COLUMNS
 from ttbar.library import resource
 
 if TYPE_CHECKING:
-    from ttbar.inputs import Format
-    from ttbar.source import Source
+    from ttbar.inputs.files import Format
+    from ttbar.inputs.source import Source
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -128,8 +128,8 @@ def inputs(samples: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def with_source(**arguments: Any) -> Any:
+            from ttbar.inputs.source import Source
             from ttbar.library import limit_waiting
-            from ttbar.source import Source
 
             source = Source(**{field.name: arguments.pop(field.name) for field in dataclasses.fields(Source)})
             limit_waiting(source.timeout)
@@ -193,8 +193,8 @@ def run(no_plots: bool, no_fit: bool, **options: Any) -> None:
     """From a data set to histograms, plots, the fitted cross-section and a report."""
     if options["skim"] and options["io_only"]:
         raise click.UsageError("--skim and --io-only do not go together, skim first and read the skims then")
-    from ttbar.run import Options
-    from ttbar.run import run as run_analysis
+    from ttbar.jobs.run import Options
+    from ttbar.jobs.run import run as run_analysis
 
     run_analysis(Options(plots=not no_plots, fit=not no_fit, **options))
 
@@ -212,7 +212,7 @@ def check(source: "Source", model: Path) -> None:
 
     Ends with exit code 3 if a file is bad, unless it may be left out.
     """
-    from ttbar.check import check as check_inputs
+    from ttbar.jobs.check import check as check_inputs
 
     check_inputs(source, model)
 
@@ -240,7 +240,7 @@ def skim(source: "Source", threads: int | None, output: Path, format_: "Format")
     A run on the copies gives the same histograms. Copies that are there already are kept if they are still those of
     their file, of the same cuts and of the same program.
     """
-    from ttbar.skim import skim as skim_files
+    from ttbar.execution.skim import skim as skim_files
 
     skim_files(source, output, format_, threads)
 
@@ -264,7 +264,7 @@ Example:
 @click.option("--ballast", is_flag=True, help="Also write unused columns, to make files as wide as real ones.")
 def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) -> None:
     """Write NanoAOD-like files of a toy simulation, and their dataset.json."""
-    from ttbar.dataset import select_names
+    from ttbar.inputs.dataset import select_names
     from ttbar.simulate import simulate as simulate_samples
     from ttbar.simulate import simulated_samples
     from ttbar.worker import Worker
@@ -312,8 +312,8 @@ or adds lists for other hyperparameters of xgboost."""
 @seed_option("training", bits=31)
 def train(**options: Any) -> None:
     """Train a model of the jet assignment on simulated top pairs, and judge it."""
-    from ttbar.train import Options
-    from ttbar.train import train as train_model
+    from ttbar.training.train import Options
+    from ttbar.training.train import train as train_model
 
     train_model(Options(**options))
 
@@ -328,8 +328,8 @@ Example:
 @THREADS
 def validate_model(source: "Source", model: Path, threads: int | None) -> None:
     """Judge a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
-    from ttbar.judgement import table
-    from ttbar.train import validate_model as judge
+    from ttbar.training.evaluation import table
+    from ttbar.training.train import validate_model as judge
 
     click.echo(table(judge(source, model, threads)))
 
@@ -365,7 +365,7 @@ Example:
 @click.option("--scan", is_flag=True, help="Also scan the likelihood of the cross-section.")
 def fit(histograms: Path, output: Path, fit_config: Path | None, **options: Any) -> None:
     """Fit the ttbar cross-section to histograms."""
-    from ttbar.fit import fit as fit_histograms
+    from ttbar.results.fit import fit as fit_histograms
 
     fit_histograms(histograms, output, config=fit_config, **options)
 
@@ -379,7 +379,7 @@ Example:
 @OUTPUT
 def plot(histograms: Path, output: Path) -> None:
     """Plot histograms."""
-    from ttbar.plot import plot as plot_histograms
+    from ttbar.results.plot import plot as plot_histograms
 
     plot_histograms(histograms, output)
 
@@ -392,7 +392,7 @@ Example:
 @OUTPUT
 def report(output: Path) -> None:
     """Write the page that shows a results folder."""
-    from ttbar.report import report as write_report
+    from ttbar.results.report import report as write_report
 
     write_report(output)
 
@@ -411,7 +411,7 @@ def validate(a: Path, b: Path) -> None:
     """
     from rich.console import Console
 
-    from ttbar.validate import validate as compare
+    from ttbar.results.validate import validate as compare
 
     comparison = compare(a, b)
     Console().print(comparison)

@@ -39,16 +39,16 @@ def resource(*parts: str) -> Path:
     pathlib.Path
         Absolute path.
     """
-    return Path(str(importlib.resources.files(__package__).joinpath(*parts)))
+    return Path(str(importlib.resources.files("ttbar").joinpath(*parts)))
 
 
-def code_id(*modules: str) -> str:
+def code_id(*parts: str) -> str:
     """Identify the code that results depend on.
 
     Parameters
     ----------
-    *modules
-        Names of modules of the package. The library and its headers count in any case.
+    *parts
+        Modules and folders of the package, e.g. `results/histograms.py`. The library and its headers count in any case.
 
     Returns
     -------
@@ -56,7 +56,8 @@ def code_id(*modules: str) -> str:
         Text that changes whenever the code does.
     """
     files = [resource("lib", "libttbar.so"), *sorted(resource("include").rglob("*.hpp"))]
-    files += [resource(f"{module}.py") for module in modules]
+    for part in map(resource, parts):
+        files += sorted(part.rglob("*.py")) if part.is_dir() else [part]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

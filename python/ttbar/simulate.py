@@ -13,9 +13,9 @@ import platformdirs
 from rich.console import Console
 from rich.progress import track
 
-from ttbar import results
 from ttbar.errors import InputError
 from ttbar.library import load_root
+from ttbar.output import DATASET, prepare, write_json, written_whole
 
 FILES_PER_SAMPLE = 2
 DEMO_EVENTS = 20_000
@@ -78,7 +78,7 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
     unknown = [name for name in samples if name not in simulated_samples()]
     if unknown:
         raise ValueError(f"no sample {unknown[0]} can be simulated, only {', '.join(simulated_samples())}")
-    results.prepare(output, (results.DATASET,))
+    prepare(output, (DATASET,))
     n_files = min(FILES_PER_SAMPLE, events)
     jobs = [(name, number) for name in samples for number in range(n_files)]
     dataset: dict[str, Any] = {}
@@ -86,7 +86,7 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
         stored = events * (number + 1) // n_files - events * number // n_files
         path = output / f"{name}_{number}.root"
         options = root.ttbar.SimulationOptions(name, stored, number, seed, ballast)
-        with results.written_whole(path) as draft:
+        with written_whole(path) as draft:
             try:
                 generated = int(root.ttbar.simulate(str(draft), options))
             except root.std.runtime_error as error:
@@ -97,8 +97,8 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
         counts = {"nevts": generated} | ({"entries": stored} if stored < generated else {})
         content["files"].append({"path": path.name, **counts})
 
-    results.write_json(output / results.DATASET, dataset)
-    return output / results.DATASET
+    write_json(output / DATASET, dataset)
+    return output / DATASET
 
 
 def demo() -> Path:
@@ -118,4 +118,4 @@ def demo() -> Path:
             except OSError:
                 if not folder.exists():  # else another run was faster, with the same result
                     raise
-    return folder / results.DATASET
+    return folder / DATASET

@@ -3,7 +3,7 @@
 /// as a real one, for measurements of speed.
 #pragma once
 
-#include "simulation_columns.hpp"
+#include "columns.hpp"
 
 #include <TTree.h>
 

@@ -12,11 +12,11 @@ from typing import Any
 import jinja2
 from PIL import Image, UnidentifiedImageError
 
-from ttbar import definition
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
 from ttbar.library import resource
-from ttbar.plot import FOLDER, PLOTS
-from ttbar.results import written_whole
+from ttbar.output import written_whole
+from ttbar.results.plot import FOLDER, PLOTS
 
 PAGE = "report.html"
 TEMPLATE = "report.html.jinja"
@@ -105,7 +105,7 @@ def write_page(output: Path, run: Mapping[str, Any]) -> None:
         lstrip_blocks=True,
     )
     environment.filters |= {"figure": _figure, "rounded": _rounded}
-    page = environment.from_string(resource(TEMPLATE).read_text(encoding="utf-8")).render(
+    page = environment.from_string(resource("results", TEMPLATE).read_text(encoding="utf-8")).render(
         run=run,
         fit=fit,
         correlated=_correlated((fit or {}).get("correlation", {})),

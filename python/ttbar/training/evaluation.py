@@ -82,8 +82,8 @@ def chi_square(events: NDArray[Any], permutations: NDArray[np.int64]) -> Scores:
     Parameters
     ----------
     events : numpy.ndarray
-        Of type `ttbar.matched_events.MATCHED_EVENT`. Peaks and widths are the median and half of the central 68 % of
-        their own masses, which flatters this rule a little.
+        Of type `ttbar.training.matched_events.MATCHED_EVENT`. Peaks and widths are the median and half of the central
+        68 % of their own masses, which flatters this rule a little.
     permutations : numpy.ndarray
         Positions of the jets a, b, c and d in each permutation, shape (permutations, 4).
 

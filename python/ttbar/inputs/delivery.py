@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from resource import RLIMIT_AS, getrlimit, setrlimit
 
-from ttbar.cache import Cache, CacheFull, keep
-from ttbar.dataset import InputFile, Sample
-from ttbar.download import DownloadFailed
 from ttbar.errors import InputError
-from ttbar.inputs import BadFile, CheckedFile, CheckedSample, FileRecord, check_file, is_remote, needs_cache
-from ttbar.retries import first_success
+from ttbar.inputs.cache import Cache, CacheFull, keep
+from ttbar.inputs.dataset import InputFile, Sample
+from ttbar.inputs.download import DownloadFailed
+from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, check_file, is_remote, needs_cache
+from ttbar.inputs.retries import first_success
 from ttbar.worker import Worker, WorkerDied, count, spread
 
 # Largest address space of the process that checks: damage can send ROOT for all the memory of a machine.

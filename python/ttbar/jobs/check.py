@@ -7,12 +7,13 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
-from ttbar import definition, loop
-from ttbar.delivery import check_together
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
-from ttbar.inputs import CheckedSample, FileRecord
-from ttbar.source import Source, dataset_file, list_samples
-from ttbar.source import check as check_files
+from ttbar.execution import loop
+from ttbar.inputs.delivery import check_together
+from ttbar.inputs.files import CheckedSample, FileRecord
+from ttbar.inputs.source import Source, dataset_file, list_samples
+from ttbar.inputs.source import check as check_files
 from ttbar.worker import Worker
 
 

@@ -1,4 +1,4 @@
-#include "simulation_ballast.hpp"
+#include "ballast.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +10,7 @@ namespace ttbar::simulation {
 namespace {
 
 const ColumnShape column_shapes[] = {
-#include "simulation_ballast.inc"
+#include "ballast.inc"
 };
 
 /// A collection of which the analysis reads nothing.

@@ -8,9 +8,9 @@ import hist
 import numpy as np
 import uproot
 
-from ttbar import definition
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
-from ttbar.results import written_whole
+from ttbar.output import written_whole
 
 
 def from_root(histogram: Any, region: str) -> hist.Hist[Any]:

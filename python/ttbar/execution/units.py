@@ -11,13 +11,13 @@ from operator import add
 from pathlib import Path
 from typing import Any, Protocol
 
-from ttbar.delivery import check_together
 from ttbar.errors import AnalysisError
-from ttbar.inputs import BadFile, CheckedFile, CheckedSample, is_remote
-from ttbar.loop import LoopFailed, Partial, Unit
+from ttbar.execution.loop import LoopFailed, Partial, Unit
+from ttbar.inputs.delivery import check_together
+from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, is_remote
+from ttbar.inputs.retries import first_success
+from ttbar.output import written_whole
 from ttbar.progress import Display, say
-from ttbar.results import written_whole
-from ttbar.retries import first_success
 from ttbar.worker import Worker, WorkerDied
 
 UNIT_ENTRIES = 10_000_000

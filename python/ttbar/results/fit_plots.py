@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from ttbar import definition
-from ttbar.plot import FOLDER, PROCESSES, save
-from ttbar.results import prepare
+from ttbar.analyses.agc_v1 import definition
+from ttbar.output import prepare
+from ttbar.results.plot import FOLDER, PROCESSES, save
 
 PREFIX = "fit_"
 """Begins the name of each file."""

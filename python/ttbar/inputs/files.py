@@ -7,9 +7,9 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
 
-from ttbar.checksum import checksum_of
-from ttbar.dataset import InputFile
 from ttbar.errors import InputError
+from ttbar.inputs.checksum import checksum_of
+from ttbar.inputs.dataset import InputFile
 from ttbar.library import load_root
 
 Format = Literal["TTree", "RNTuple"]
@@ -190,7 +190,7 @@ def check_file(file: InputFile, tree: str, columns: Mapping[str, str | None], so
     ------
     BadFile
         If it cannot be used. Damage to what a TTree tells about itself may end the process instead, which
-        `ttbar.delivery` survives.
+        `ttbar.inputs.delivery` survives.
     """
     source = source or file.path
     try:

@@ -16,10 +16,10 @@ from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 
 from filelock import FileLock, Timeout
 
-from ttbar import checksum as checksums
-from ttbar.download import Content, DownloadFailed, RemoteFile, open_remote
 from ttbar.errors import InputError
-from ttbar.results import write_json
+from ttbar.inputs import checksum as checksums
+from ttbar.inputs.download import Content, DownloadFailed, RemoteFile, open_remote
+from ttbar.output import write_json
 
 # What is set aside at a time for a file of unknown size.
 _PORTION = 16 * 2**20
@@ -58,7 +58,7 @@ class Cache:
         on_bytes: OnBytes = lambda number: None,
         source: str | None = None,
     ) -> Path:
-        """Get a copy of a file, in a process that does not load ROOT (see `ttbar.download`).
+        """Get a copy of a file, in a process that does not load ROOT (see `ttbar.inputs.download`).
 
         Parameters
         ----------

@@ -20,12 +20,14 @@ from cabinetry.histo import Histogram
 from cabinetry.model_utils import ModelPrediction
 from numpy.typing import NDArray
 
-from ttbar import definition, fit_plots, results
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import AnalysisError
 from ttbar.library import resource
-from ttbar.plot import FOLDER
+from ttbar.output import prepare, write_json, written_whole
 from ttbar.progress import Display, say
-from ttbar.templates import Settings, Templates, collect, load_configuration
+from ttbar.results import fit_plots
+from ttbar.results.plot import FOLDER
+from ttbar.results.templates import Settings, Templates, collect, load_configuration
 
 OUTPUTS = ("workspace.json", "fit.json", "yields.txt")
 
@@ -85,9 +87,9 @@ def fit(
     AnalysisError
         If the fit does not converge.
     """
-    configuration = load_configuration(config or resource("fit.yml"), variable)
+    configuration = load_configuration(config or resource("analyses", "agc_v1", "fit.yml"), variable)
     templates = collect(histograms, configuration, variable)
-    results.prepare(output, (*OUTPUTS, f"{FOLDER}/{fit_plots.PREFIX}*"))
+    prepare(output, (*OUTPUTS, f"{FOLDER}/{fit_plots.PREFIX}*"))
     say(f"fit: {variable}, {templates.pseudodata or 'collision data'}")
     for line in (*templates.left_out, *map(str, templates.checks)):
         say(f"fit: {line}")
@@ -107,16 +109,16 @@ def fit(
     content["notes"] = notes
     for note in notes:
         say(f"fit: {note}")
-    results.write_json(output / "workspace.json", workspace)
-    with results.written_whole(output / "yields.txt") as beside:
+    write_json(output / "workspace.json", workspace)
+    with written_whole(output / "yields.txt") as beside:
         beside.write_text(_tables(content))
-    results.write_json(output / "fit.json", content)
+    write_json(output / "fit.json", content)
     with _quiet():  # what does not converge is left out
         if ranking:
             content["ranking"] = _ranking(model, data, best)
         if scan:
             content["scan"] = _scan(model, data, best)
-    results.write_json(output / "fit.json", content)
+    write_json(output / "fit.json", content)
     fit_plots.draw(content, output)
     poi, quality = content["parameters"][content["parameter_of_interest"]], content["goodness_of_fit"]
     say(

@@ -7,7 +7,7 @@ from typing import TypeVar
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 from tenacity.nap import sleep_using_event
 
-from ttbar.inputs import BadFile
+from ttbar.inputs.files import BadFile
 
 ATTEMPTS = 4
 """How often an address is tried."""

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from ttbar import definition, simulate
-from ttbar.cache import Cache
-from ttbar.dataset import Sample, limit_files, load_dataset, select_samples
-from ttbar.delivery import Request, check_together, deliver
-from ttbar.inputs import BadFile, CheckedSample, FileRecord
+from ttbar import simulate
+from ttbar.analyses.agc_v1 import definition
+from ttbar.inputs.cache import Cache
+from ttbar.inputs.dataset import Sample, limit_files, load_dataset, select_samples
+from ttbar.inputs.delivery import Request, check_together, deliver
+from ttbar.inputs.files import BadFile, CheckedSample, FileRecord
 from ttbar.library import resource
 from ttbar.progress import Display, say
 from ttbar.worker import Worker

@@ -1,8 +1,8 @@
 #include "ttbar/simulation.hpp"
 
-#include "simulation_ballast.hpp"
-#include "simulation_columns.hpp"
-#include "simulation_events.hpp"
+#include "ballast.hpp"
+#include "columns.hpp"
+#include "events.hpp"
 
 #include <Compression.h>
 #include <TFile.h>

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ttbar.errors import InputError
-from ttbar.histograms import read
+from ttbar.results.histograms import read
 
 Values = NDArray[np.float64]
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 import xgboost
 
-from ttbar import boosting, judgement, loop, matched_events, model_card
-from ttbar.judgement import Judgement
+from ttbar.execution import loop
+from ttbar.inputs.source import Source
+from ttbar.output import written_whole
 from ttbar.progress import say
-from ttbar.results import written_whole
-from ttbar.source import Source
+from ttbar.training import boosting, evaluation, matched_events, model_card
+from ttbar.training.evaluation import Judgement
 from ttbar.worker import Worker
 
 FORMATS = {".json": "json", ".ubj": "ubj"}
@@ -62,8 +63,8 @@ def train(options: Options) -> None:
         events = matched_events.read(options.source, worker)
     outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, ready.threads)
     judgements = {
-        model_card.OUTCOME: judgement.judge(outcome.scores, outcome.unseen["true_permutation"]),
-        **judgement.judge_yardsticks(outcome.unseen, events.permutations),
+        model_card.OUTCOME: evaluation.judge(outcome.scores, outcome.unseen["true_permutation"]),
+        **evaluation.judge_yardsticks(outcome.unseen, events.permutations),
     }
     model = bytes(outcome.shipped.model.save_raw(FORMATS[options.output.suffix]))
     card = model_card.text(
@@ -89,7 +90,7 @@ def train(options: Options) -> None:
     for path, content in files.items():
         with written_whole(path) as beside:
             beside.write_bytes(content)
-    say(judgement.table(judgements))
+    say(evaluation.table(judgements))
     for name, yardstick in judgements.items():
         if yardstick.correct.value > judgements[model_card.OUTCOME].correct.value:
             say(f"the {name} is better than this model: train on more events, or search shallower trees (--search)")
@@ -130,8 +131,8 @@ def validate_model(source: Source, model: Path, threads: int | None) -> dict[str
         events = matched_events.read(source, worker)
     scores = boosting.predict(booster, events.records)
     return {
-        model.name: judgement.judge(scores, events.records["true_permutation"]),
-        **judgement.judge_yardsticks(events.records, events.permutations),
+        model.name: evaluation.judge(scores, events.records["true_permutation"]),
+        **evaluation.judge_yardsticks(events.records, events.permutations),
     }
 
 

@@ -1,6 +1,6 @@
-#include "simulation_events.hpp"
+#include "events.hpp"
 
-#include "simulation_random.hpp"
+#include "random.hpp"
 
 #include <Math/Vector3D.h>
 #include <Math/VectorUtil.h>

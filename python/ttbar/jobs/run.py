@@ -16,14 +16,18 @@ from typing import Any
 import click
 import hist
 
-from ttbar import definition, histograms, io_only, loop, results, skim, source, units
-from ttbar.dataset import Sample, load_dataset
+from ttbar import output
+from ttbar.analyses.agc_v1 import definition, io_levels
 from ttbar.errors import InputError, Interrupted, TtbarError
-from ttbar.inputs import CheckedSample
-from ttbar.loop import Partial, Ready
+from ttbar.execution import loop, skim, units
+from ttbar.execution.loop import Partial, Ready
+from ttbar.execution.skim import make_skims
+from ttbar.inputs import source
+from ttbar.inputs.dataset import Sample, load_dataset
+from ttbar.inputs.files import CheckedSample
+from ttbar.inputs.source import Source
 from ttbar.progress import say
-from ttbar.skim import make_skims
-from ttbar.source import Source
+from ttbar.results import histograms
 from ttbar.worker import Worker
 
 UNITS = "units"
@@ -68,7 +72,7 @@ def run(options: Options) -> None:
     begun = _Begun()
     if options.skim and options.skim.resolve() in (options.output.resolve(), (options.output / UNITS).resolve()):
         raise click.BadParameter("is a folder of results (--output), choose another one", param_hint="--skim")
-    outdated = ("metrics.json",) if options.io_only else results.OF_A_RUN
+    outdated = ("metrics.json",) if options.io_only else output.OF_A_RUN
     model = None if options.io_only else str(options.model)
     with Worker(partial(loop.initialise, options.threads, model), options.source.patience) as worker:
         say("Starting ROOT")
@@ -79,12 +83,12 @@ def run(options: Options) -> None:
         except InputError as error:
             mistake = error
         with ExitStack() as folders:
-            folders.enter_context(results.reserved(options.output))
-            results.prepare(options.output, outdated)
+            folders.enter_context(output.reserved(options.output))
+            output.prepare(options.output, outdated)
             if mistake:
                 raise mistake
             if options.skim:
-                folders.enter_context(results.reserved(options.skim))
+                folders.enter_context(output.reserved(options.skim))
             with _telling_what_is_kept(options.output / UNITS):
                 _run(options, dataset, listed, worker, begun)
 
@@ -127,7 +131,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
     """Process samples of a data set in a folder of our own."""
     ready: Ready = worker.ready()
     wanted, skimmed = options.source, None
-    columns = dict.fromkeys(io_only.COLUMNS[options.io_only]) if options.io_only else definition.COLUMNS
+    columns = dict.fromkeys(io_levels.COLUMNS[options.io_only]) if options.io_only else definition.COLUMNS
     with begun.time("check"):
         checked = source.get(wanted, listed, definition.COLUMNS if options.skim else columns)
     if options.skim:
@@ -142,7 +146,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
     if not options.io_only:
         with begun.time("merge"):
             histograms.write(options.output / "histograms.root", dict(_final_histograms(samples, partials)))
-            results.write_json(options.output / "cutflow.json", _final_cutflow(samples, partials))
+            output.write_json(options.output / "cutflow.json", _final_cutflow(samples, partials))
         _present(options, begun)
 
     cost = reduce(add, (partial.cost for partial in partials.values()))
@@ -161,16 +165,16 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
     }
     if skimmed:
         metrics["skim_bytes_read"] = skimmed.cost.bytes_read
-    results.write_json(options.output / "metrics.json", metrics)
+    output.write_json(options.output / "metrics.json", metrics)
     if not options.io_only:
-        from ttbar.report import write_page
+        from ttbar.results.report import write_page
 
         provenance = _provenance(options, ready, samples, partials, begun.date)
         if skimmed:
             provenance["skimmed"] = _accounts(skimmed.samples)
         write_page(options.output, provenance)
-        results.write_json(options.output / "run.json", provenance)
-        results.prepare(options.output, (f"{UNITS}/*",))
+        output.write_json(options.output / "run.json", provenance)
+        output.prepare(options.output, (f"{UNITS}/*",))
         (options.output / UNITS).rmdir()
     say(f"{events:,} events in {cost.loop_wall_s:.1f} s; the results are in {options.output}")
 
@@ -180,7 +184,7 @@ def _process(
 ) -> tuple[list[CheckedSample], dict[str, Partial]]:
     """Run the event loop on all samples."""
     if options.io_only:
-        columns = io_only.COLUMNS[options.io_only]
+        columns = io_levels.COLUMNS[options.io_only]
         return units.process(
             "Reading",
             samples,
@@ -198,7 +202,7 @@ def _process(
     kept = options.output / UNITS
     if not options.resume and any(kept.glob("*.unit")):
         say(f"What an earlier run has left in {kept} is removed; --resume would have used it")
-    results.prepare(kept, () if options.resume else ("*",))
+    output.prepare(kept, () if options.resume else ("*",))
     return units.process(
         "Processing",
         samples,
@@ -215,7 +219,7 @@ def _present(options: Options, begun: _Begun) -> None:
         if not wanted:
             continue
         # Imported here, since this takes seconds that a run without it should not spend.
-        present = getattr(import_module(f"ttbar.{module}"), module)
+        present = getattr(import_module(f"ttbar.results.{module}"), module)
         try:
             with begun.time(step):
                 present(options.output / "histograms.root", options.output)

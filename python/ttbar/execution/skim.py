@@ -11,16 +11,18 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from ttbar import definition, loop, worker
-from ttbar.checksum import checksum_of
+from ttbar import worker
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError, Interrupted
-from ttbar.inputs import CheckedFile, CheckedSample, Format
+from ttbar.execution import loop
+from ttbar.execution.loop import Collect, Compile, Cost, LoopFailed, Partial, Unit
+from ttbar.execution.units import process
+from ttbar.inputs.checksum import checksum_of
+from ttbar.inputs.files import CheckedFile, CheckedSample, Format
+from ttbar.inputs.source import Source, dataset_file, get, list_samples
 from ttbar.library import load_root
-from ttbar.loop import Collect, Compile, Cost, LoopFailed, Partial, Unit
+from ttbar.output import DATASET, prepare, reserved, write_json, written_whole
 from ttbar.progress import say
-from ttbar.results import DATASET, prepare, reserved, write_json, written_whole
-from ttbar.source import Source, dataset_file, get, list_samples
-from ttbar.units import process
 from ttbar.worker import Worker, WorkerDied
 
 TREE = "Events"

@@ -16,10 +16,12 @@ from typing import Any
 import hist
 from numpy.typing import NDArray
 
-from ttbar import definition, histograms, worker
+from ttbar import worker
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import AnalysisError, InputError
-from ttbar.inputs import CheckedFile, has_changed
+from ttbar.inputs.files import CheckedFile, has_changed
 from ttbar.library import code_id, load_root
+from ttbar.results import histograms
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def initialise(threads: int | None, model: str | None) -> Ready:
         threads=max(1, root.GetThreadPoolSize()),
         root_version=str(root.gROOT.GetVersion()),
         model_sha256=model and hashlib.sha256(Path(model).read_bytes()).hexdigest(),
-        code=code_id("definition", "loop", "histograms", "skim"),
+        code=code_id("analyses", "execution", "results/histograms.py"),
     )
 
 

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ttbar import definition, loop, units, worker
+from ttbar import worker
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
+from ttbar.execution import loop, units
+from ttbar.execution.loop import Collect, Compile, Partial, Unit
+from ttbar.inputs.source import Source, dataset_file, get, list_samples
 from ttbar.library import load_root
-from ttbar.loop import Collect, Compile, Partial, Unit
-from ttbar.source import Source, dataset_file, get, list_samples
 from ttbar.worker import Worker
 
 COLUMNS = definition.COLUMNS | {

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
-from ttbar import boosting, judgement
-from ttbar.boosting import Outcome
-from ttbar.judgement import Judgement, Scores
-from ttbar.matched_events import MatchedEvents
+from ttbar.training import boosting, evaluation
+from ttbar.training.boosting import Outcome
+from ttbar.training.evaluation import Judgement, Scores
+from ttbar.training.matched_events import MatchedEvents
 
 OUTCOME = "boosted decision trees"
 """What the judged models are called, in the table and in the plots."""
@@ -114,7 +114,7 @@ On {len(outcome.unseen)} matched events, each scored by a model with these hyper
 fold. *Correct* is the fraction of events in which the permutation of the highest score is the true one, *AUC* the area
 under the ROC curve of true and wrong permutations.
 
-{judgement.table(judgements)}
+{evaluation.table(judgements)}
 
 Peaks and widths of the chi-square are those of the judged events themselves. The b of the trijet is its jet with the
 highest b-tag.
@@ -142,9 +142,9 @@ def plots(events: MatchedEvents, outcome: Outcome) -> dict[str, bytes]:
     dict of str to bytes
         PNG files by name; the same for the same training.
     """
-    is_true = judgement.truth(outcome.unseen["true_permutation"], outcome.scores.shape[1])
+    is_true = evaluation.truth(outcome.unseen["true_permutation"], outcome.scores.shape[1])
     scored = {OUTCOME: outcome.scores} | {
-        name: score(outcome.unseen, events.permutations) for name, score in judgement.YARDSTICKS.items()
+        name: score(outcome.unseen, events.permutations) for name, score in evaluation.YARDSTICKS.items()
     }
     with matplotlib.style.context(STYLE):
         figures = {

@@ -19,17 +19,17 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
-from ttbar import judgement
 from ttbar.errors import InputError
-from ttbar.judgement import Scores
-from ttbar.matched_events import MatchedEvents
 from ttbar.progress import Display
+from ttbar.training import evaluation
+from ttbar.training.evaluation import Scores
+from ttbar.training.matched_events import MatchedEvents
 
 FOLDS = ("even", "odd")
 """Names of the folds, by the parity of event numbers."""
 
 STOPPING = 5
-MIN_EVENTS = judgement.N_PARTS
+MIN_EVENTS = evaluation.N_PARTS
 """Events that each fold needs, of those to train on as well as of those that stop the training."""
 
 PATIENCE = 20
@@ -99,7 +99,7 @@ class Outcome:
     tried: Sequence[tuple[Training, Training]]
     """For each combination of hyperparameters the models trained on even and on odd events."""
     unseen: NDArray[Any]
-    """The events that are judged, of type `ttbar.matched_events.MATCHED_EVENT`."""
+    """The events that are judged, of type `ttbar.training.matched_events.MATCHED_EVENT`."""
     scores: Scores
     """Their scores, by models of the same hyperparameters that have not seen them."""
 
@@ -219,7 +219,7 @@ def predict(model: xgboost.Booster, records: NDArray[Any]) -> Scores:
     model : xgboost.Booster
         A model, of which all trees are used.
     records : numpy.ndarray
-        Of type `ttbar.matched_events.MATCHED_EVENT`.
+        Of type `ttbar.training.matched_events.MATCHED_EVENT`.
 
     Returns
     -------
@@ -253,7 +253,7 @@ def _matrix(events: MatchedEvents, selected: NDArray[np.bool_]) -> xgboost.DMatr
     records = events.records[selected]
     return xgboost.DMatrix(
         records["features"].reshape(-1, len(events.feature_names)),
-        judgement.truth(records["true_permutation"], len(events.permutations)).ravel(),
+        evaluation.truth(records["true_permutation"], len(events.permutations)).ravel(),
         feature_names=list(events.feature_names),
         nthread=1,
     )

@@ -15,11 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ttbar import definition
+from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
-from ttbar.histograms import name_of, read
+from ttbar.output import prepare, written_whole
 from ttbar.progress import Display, say
-from ttbar.results import prepare, written_whole
+from ttbar.results.histograms import name_of, read
 
 FOLDER = "plots"
 """Where plots are in the results folder."""

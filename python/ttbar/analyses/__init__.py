@@ -1,0 +1,1 @@
+"""What is measured: an analysis is a value that the machinery is given."""

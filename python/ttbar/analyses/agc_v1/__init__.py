@@ -1,0 +1,1 @@
+"""The first task of the Analysis Grand Challenge."""

@@ -1,0 +1,1 @@
+"""From checked files to the results of the event loop."""

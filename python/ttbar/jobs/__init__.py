@@ -1,0 +1,1 @@
+"""The jobs that go through all stages."""

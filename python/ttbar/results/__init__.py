@@ -1,0 +1,1 @@
+"""All that starts from a file of histograms."""

@@ -1,0 +1,1 @@
+"""Models of the jet assignment: training, evaluation, card."""
