@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 import click
 
 from ttbar import __version__
-from ttbar.analyses.agc_v1.io_levels import COLUMNS
+from ttbar.analyses.agc_v1.io_levels import IO_LEVELS
 from ttbar.errors import AnalysisError, InputError, TtbarError
 from ttbar.library import resource
 
@@ -173,7 +173,7 @@ Examples:
 @seed_option("jet-energy smearing", bits=64)
 @click.option(
     "--io-only",
-    type=click.Choice(list(COLUMNS)),
+    type=click.Choice(list(IO_LEVELS)),
     metavar="[PERCENT]",
     is_flag=False,
     flag_value="2.7",

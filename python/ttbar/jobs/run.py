@@ -131,7 +131,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
     """Process samples of a data set in a folder of our own."""
     ready: Ready = worker.ready()
     wanted, skimmed = options.source, None
-    columns = dict.fromkeys(io_levels.COLUMNS[options.io_only]) if options.io_only else definition.COLUMNS
+    columns = dict.fromkeys(io_levels.IO_LEVELS[options.io_only]) if options.io_only else definition.COLUMNS
     with begun.time("check"):
         checked = source.get(wanted, listed, definition.COLUMNS if options.skim else columns)
     if options.skim:
@@ -184,7 +184,7 @@ def _process(
 ) -> tuple[list[CheckedSample], dict[str, Partial]]:
     """Run the event loop on all samples."""
     if options.io_only:
-        columns = io_levels.COLUMNS[options.io_only]
+        columns = io_levels.IO_LEVELS[options.io_only]
         return units.process(
             "Reading",
             samples,

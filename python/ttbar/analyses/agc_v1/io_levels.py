@@ -34,7 +34,7 @@ _STEPS = {
     "50": _columns("GenPart", "pt eta phi mass genPartIdxMother pdgId status statusFlags"),
 }
 
-COLUMNS = {
+IO_LEVELS = {
     percent: tuple(column for step in list(_STEPS.values())[: level + 1] for column in step)
     for level, percent in enumerate(_STEPS)
 }
