@@ -4,8 +4,17 @@
 #include <ROOT/RDF/RSampleInfo.hxx>
 #include <ROOT/RDFHelpers.hxx>
 
+#include <ROOT/RVec.hxx>
+
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <cmath>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string_view>
 #include <utility>
 
 namespace ttbar {
@@ -44,6 +53,152 @@ class FileCounter : public ROOT::Detail::RDF::RActionImpl<FileCounter> {
     std::shared_ptr<Result_t> total_;
 };
 
+/// Fills a histogram. Unlike ROOT's, it tells what is not finite, and makes no objects that ROOT registers.
+template <std::size_t N>
+class Filler : public ROOT::Detail::RDF::RActionImpl<Filler<N>> {
+  public:
+    using Result_t = Bins;
+
+    Filler(const std::array<RegularAxis, N>& axes, unsigned int slots)
+        : axes_(axes), slots_(slots), total_(std::make_shared<Bins>()) {}
+
+    Filler MakeNew(void* result, std::string_view /*variation*/) {
+        Filler other(axes_, static_cast<unsigned int>(slots_.size()));
+        other.total_ = *static_cast<std::shared_ptr<Bins>*>(result);
+        return other;
+    }
+
+    std::shared_ptr<Bins> GetResultPtr() const { return total_; }
+    void Initialize() {
+        for (auto& slot : slots_)
+            resize(slot.bins);
+    }
+    void InitTask(TTreeReader* /*reader*/, unsigned int /*slot*/) {}
+
+    void Exec(unsigned int slot, double x, double weight) { fill(slots_[slot].bins, {x}, weight); }
+    void Exec(unsigned int slot, double x, double y, double weight) { fill(slots_[slot].bins, {x, y}, weight); }
+
+    void Finalize() {
+        resize(*total_);
+        for (const auto& [bins] : slots_) {
+            std::transform(bins.values.begin(), bins.values.end(), total_->values.begin(), total_->values.begin(),
+                           std::plus<>());
+            std::transform(bins.variances.begin(), bins.variances.end(), total_->variances.begin(),
+                           total_->variances.begin(), std::plus<>());
+            total_->entries += bins.entries;
+            total_->outside += bins.outside;
+            total_->not_finite += bins.not_finite;
+        }
+    }
+    std::string GetActionName() const { return "Histogram"; }
+
+  private:
+    struct alignas(64) Slot { // a cache line of its own
+        Bins bins;
+    };
+
+    void resize(Bins& bins) const {
+        std::size_t size = 1;
+        for (const auto& axis : axes_)
+            size *= static_cast<std::size_t>(axis.bins) + 2;
+        bins.values.resize(size);
+        bins.variances.resize(size);
+    }
+
+    void fill(Bins& bins, const std::array<double, N>& position, double weight) const {
+        bool finite = std::isfinite(weight), outside = false;
+        std::size_t bin = 0, stride = 1;
+        for (std::size_t i = 0; i < N; ++i) {
+            const auto& axis = axes_[i];
+            const std::size_t along = find(axis, position[i]), overflow = static_cast<std::size_t>(axis.bins) + 1;
+            finite &= std::isfinite(position[i]);
+            outside |= !axis.flow && (along == 0 || along == overflow);
+            bin += stride * along;
+            stride *= overflow + 1;
+        }
+        if (!finite || outside) {
+            ++(finite ? bins.outside : bins.not_finite);
+            return;
+        }
+        ++bins.entries;
+        bins.values[bin] += weight;
+        bins.variances[bin] += weight * weight;
+    }
+
+    /// @return number of the bin as TAxis::FindBin gives it
+    static std::size_t find(const RegularAxis& axis, double x) {
+        if (x < axis.low)
+            return 0;
+        if (!(x < axis.high))
+            return static_cast<std::size_t>(axis.bins) + 1;
+        return 1 + static_cast<std::size_t>(axis.bins * (x - axis.low) / (axis.high - axis.low));
+    }
+
+    std::array<RegularAxis, N> axes_;
+    std::vector<Slot> slots_;
+    std::shared_ptr<Bins> total_;
+};
+
+/// Counts events with values that are not finite.
+class NotFiniteCounter : public ROOT::Detail::RDF::RActionImpl<NotFiniteCounter> {
+  public:
+    using Result_t = ULong64_t;
+    static constexpr std::size_t max_columns = 16;
+
+    explicit NotFiniteCounter(unsigned int slots) : slots_(slots), total_(std::make_shared<ULong64_t>()) {}
+
+    std::shared_ptr<ULong64_t> GetResultPtr() const { return total_; }
+    void Initialize() {}
+    void InitTask(TTreeReader* /*reader*/, unsigned int /*slot*/) {}
+    template <typename... Columns>
+    void Exec(unsigned int slot, const Columns&... columns) {
+        slots_[slot].events += (... || !all_finite(columns));
+    }
+    void Finalize() {
+        for (const auto& slot : slots_)
+            *total_ += slot.events;
+    }
+    std::string GetActionName() const { return "CountNotFinite"; }
+
+    /// Book it for a number of columns that is only known now.
+    template <std::size_t... Numbers>
+    static ROOT::RDF::RResultPtr<ULong64_t> book(ROOT::RDF::RNode& node, const std::vector<std::string>& columns,
+                                                 std::index_sequence<Numbers...> /*numbers*/) {
+        std::optional<ROOT::RDF::RResultPtr<ULong64_t>> booked;
+        (void)(... || (columns.size() == Numbers + 1 &&
+                       (booked = book_number(node, columns, std::make_index_sequence<Numbers + 1>()), true)));
+        if (!booked)
+            throw std::invalid_argument("ttbar::count_not_finite: 1 to " + std::to_string(max_columns) +
+                                        " columns are needed");
+        return *booked;
+    }
+
+  private:
+    struct alignas(64) Slot { // a cache line of its own
+        ULong64_t events = 0;
+    };
+
+    /// A float times zero is zero, unless it is infinite or not a number.
+    static bool all_finite(const ROOT::RVecF& values) {
+        float sum = 0;
+        for (const float value : values)
+            sum += value * 0.F;
+        return sum == 0.F;
+    }
+
+    template <std::size_t>
+    using Column = ROOT::RVecF;
+
+    template <std::size_t... Indices>
+    static ROOT::RDF::RResultPtr<ULong64_t> book_number(ROOT::RDF::RNode& node, const std::vector<std::string>& columns,
+                                                        std::index_sequence<Indices...> /*indices*/) {
+        return node.Book<Column<Indices>...>(NotFiniteCounter(node.GetNSlots()), columns);
+    }
+
+    std::vector<Slot> slots_;
+    std::shared_ptr<ULong64_t> total_;
+};
+
 } // namespace
 
 ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node) {
@@ -54,9 +209,20 @@ ROOT::RDF::RResultPtr<std::map<std::string, ULong64_t>> count_by_file(ROOT::RDF:
     return node.Book<>(FileCounter(node.GetNSlots()));
 }
 
-ROOT::RDF::RResultPtr<TH2D> histogram(ROOT::RDF::RNode node, const ROOT::RDF::TH2DModel& model, const std::string& x,
-                                      const std::string& y, const std::string& weight) {
-    return node.Histo2D<double, double, double>(model, x, y, weight);
+ROOT::RDF::RResultPtr<Bins> histogram(ROOT::RDF::RNode node, const RegularAxis& axis, const std::string& column,
+                                      const std::string& weight) {
+    return node.Book<double, double>(Filler<1>({axis}, node.GetNSlots()), {column, weight});
+}
+
+ROOT::RDF::RResultPtr<Bins> histogram(ROOT::RDF::RNode node, const RegularAxis& x_axis, const std::string& x_column,
+                                      const RegularAxis& y_axis, const std::string& y_column,
+                                      const std::string& weight) {
+    return node.Book<double, double, double>(Filler<2>({x_axis, y_axis}, node.GetNSlots()),
+                                             {x_column, y_column, weight});
+}
+
+ROOT::RDF::RResultPtr<ULong64_t> count_not_finite(ROOT::RDF::RNode node, const std::vector<std::string>& columns) {
+    return NotFiniteCounter::book(node, columns, std::make_index_sequence<NotFiniteCounter::max_columns>());
 }
 
 ROOT::RDF::RResultPtr<std::vector<MatchedEvent>> take(ROOT::RDF::RNode node, const std::string& column) {
@@ -67,7 +233,7 @@ ROOT::RDF::Experimental::RResultMap<ULong64_t> variations(ROOT::RDF::RResultPtr<
     return ROOT::RDF::Experimental::VariationsFor(result);
 }
 
-ROOT::RDF::Experimental::RResultMap<TH2D> variations(ROOT::RDF::RResultPtr<TH2D> result) {
+ROOT::RDF::Experimental::RResultMap<Bins> variations(ROOT::RDF::RResultPtr<Bins> result) {
     return ROOT::RDF::Experimental::VariationsFor(result);
 }
 

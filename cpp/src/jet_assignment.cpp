@@ -14,17 +14,28 @@ namespace {
 struct Memo {
     struct Entry {
         std::uint64_t forest = 0;
-        PermutationFeatures features{};
+        std::vector<float> rows;
         int best = 0;
     };
     std::array<Entry, 2> entries;
     std::size_t oldest = 0;
+    std::vector<float> scores;
 };
 
-int find_best(const Forest& forest, const PermutationFeatures& features) {
-    std::array<float, permutations.size()> scores;
-    forest.probabilities(features.data(), permutations.size(), scores.data());
-    return static_cast<int>(std::max_element(scores.begin(), scores.end()) - scores.begin());
+int best_row(const Forest& forest, const float* rows, std::size_t n_values) {
+    static thread_local Memo memo;
+    const auto *begin = rows, *end = rows + n_values;
+    for (const auto& entry : memo.entries)
+        if (entry.forest == forest.id() && std::equal(begin, end, entry.rows.begin(), entry.rows.end()))
+            return entry.best;
+    memo.scores.resize(n_values / forest.n_features());
+    forest.probabilities(rows, memo.scores.size(), memo.scores.data());
+    auto& entry = memo.entries[memo.oldest];
+    memo.oldest = (memo.oldest + 1) % memo.entries.size();
+    entry.forest = forest.id();
+    entry.rows.assign(begin, end);
+    entry.best = static_cast<int>(std::max_element(memo.scores.begin(), memo.scores.end()) - memo.scores.begin());
+    return entry.best;
 }
 
 } // namespace
@@ -73,25 +84,22 @@ PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVec
     return features;
 }
 
-void require_features(const Forest& forest) {
-    forest.require_features(feature_names.size());
-    const auto& names = forest.feature_names();
-    for (std::size_t i = 0; i < names.size(); ++i)
-        if (names[i] != feature_names[i])
-            throw std::runtime_error("model " + forest.path() + " has the feature " + names[i] +
-                                     " where the analysis has " + feature_names[i] +
+void require_features(const Forest& forest, const std::vector<std::string>& names) {
+    forest.require_features(names.size());
+    const auto& found = forest.feature_names();
+    for (std::size_t i = 0; i < found.size(); ++i)
+        if (found[i] != names[i])
+            throw std::runtime_error("model " + forest.path() + " has the feature " + found[i] +
+                                     " where the analysis has " + names[i] +
                                      ": give a model that was trained on these features");
 }
 
 int best_permutation(const Forest& forest, const PermutationFeatures& features) {
-    static thread_local Memo memo;
-    for (const auto& entry : memo.entries)
-        if (entry.forest == forest.id() && entry.features == features)
-            return entry.best;
-    auto& entry = memo.entries[memo.oldest];
-    memo.oldest = (memo.oldest + 1) % memo.entries.size();
-    entry = {forest.id(), features, find_best(forest, features)};
-    return entry.best;
+    return best_row(forest, features.data(), features.size());
+}
+
+int best_permutation(const Forest& forest, const ROOT::RVecF& features) {
+    return best_row(forest, features.data(), features.size());
 }
 
 double w_jets_delta_phi(const ROOT::RVecF& phi, const ROOT::RVecI& selected, int permutation) {

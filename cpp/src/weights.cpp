@@ -12,4 +12,8 @@ ROOT::RVecD btag_weights(const ROOT::RVecF& pt, const ROOT::RVecI& selected, int
     return weights;
 }
 
+ROOT::RVecD varied_weights(double nominal, const ROOT::RVecD& factors) {
+    return nominal * factors;
+}
+
 } // namespace ttbar

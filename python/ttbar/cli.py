@@ -18,6 +18,7 @@ from ttbar.errors import AnalysisError, InputError, TtbarError
 from ttbar.library import resource
 
 if TYPE_CHECKING:
+    from ttbar.analyses.analysis import Analysis
     from ttbar.inputs.files import Format
     from ttbar.inputs.source import Source
 
@@ -140,12 +141,28 @@ def inputs(samples: str) -> Callable[[Command], Command]:
     return decorate
 
 
-MODEL = click.option(
+def _load_analysis(context: click.Context, option: click.Parameter, name: str) -> "Analysis":
+    """Load an analysis."""
+    from ttbar.analyses.catalogue import load
+
+    return load(name)
+
+
+ANALYSIS = click.option(
+    "--analysis",
+    default="agc-v1",
+    show_default=True,
+    metavar="NAME or FILE",
+    callback=_load_analysis,
+    help="'agc-v1', or a Python file that defines an analysis of your own.",
+)
+MODELS = click.option(
     "--model",
+    "models",
     type=click.Path(path_type=Path),
-    default=lambda: resource("models", "jet_assignment.json"),
-    show_default="the one that comes with the program",
-    help="xgboost model, JSON or UBJSON.",
+    multiple=True,
+    show_default="those that come with the program",
+    help="xgboost model, JSON or UBJSON; repeatable, in the order in which the analysis names its models.",
 )
 THREADS = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", show_default="all cores", help="Number of threads."
@@ -167,7 +184,8 @@ Examples:
   ttbar run --threads 1 --output output/one-thread"""
 )
 @inputs(samples="all")
-@MODEL
+@ANALYSIS
+@MODELS
 @THREADS
 @click.option("--output", type=click.Path(path_type=Path), default="output", show_default=True, help="Results folder.")
 @seed_option("jet-energy smearing", bits=64)
@@ -206,15 +224,16 @@ Examples:
   ttbar check --dataset agc2015 --files 1"""
 )
 @inputs(samples="all")
-@MODEL
-def check(source: "Source", model: Path) -> None:
+@ANALYSIS
+@MODELS
+def check(source: "Source", analysis: "Analysis", models: tuple[Path, ...]) -> None:
     """Check all that a run would check, without running: a line for each file, and a summary.
 
     Ends with exit code 3 if a file is bad, unless it may be left out.
     """
     from ttbar.jobs.check import check as check_inputs
 
-    check_inputs(source, model)
+    check_inputs(source, analysis, models)
 
 
 @cli.command(
@@ -224,6 +243,7 @@ Examples:
   ttbar run --dataset skim/dataset.json"""
 )
 @inputs(samples="all")
+@ANALYSIS
 @THREADS
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the skims.")
 @click.option(
@@ -234,7 +254,7 @@ Examples:
     show_default=True,
     help="How to store the events.",
 )
-def skim(source: "Source", threads: int | None, output: Path, format_: "Format") -> None:
+def skim(source: "Source", analysis: "Analysis", threads: int | None, output: Path, format_: "Format") -> None:
     """Write a small copy of each file, with all that the analysis reads and can select, and their dataset.json.
 
     A run on the copies gives the same histograms. Copies that are there already are kept if they are still those of
@@ -242,7 +262,7 @@ def skim(source: "Source", threads: int | None, output: Path, format_: "Format")
     """
     from ttbar.execution.skim import skim as skim_files
 
-    skim_files(source, output, format_, threads)
+    skim_files(source, analysis, output, format_, threads)
 
 
 @cli.command(
@@ -284,6 +304,7 @@ where wider.json replaces lists of values, all combinations of which are tried, 
 or adds lists for other hyperparameters of xgboost."""
 )
 @inputs(samples="ttbar__nominal")
+@ANALYSIS
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -324,14 +345,21 @@ Example:
   ttbar validate-model --dataset toy/dataset.json --model models/mine.json"""
 )
 @inputs(samples="ttbar__nominal")
-@MODEL
+@ANALYSIS
+@click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default=lambda: resource("models", "jet_assignment.json"),
+    show_default="the one that comes with the program",
+    help="xgboost model, JSON or UBJSON.",
+)
 @THREADS
-def validate_model(source: "Source", model: Path, threads: int | None) -> None:
+def validate_model(source: "Source", analysis: "Analysis", model: Path, threads: int | None) -> None:
     """Judge a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
     from ttbar.training.evaluation import table
     from ttbar.training.train import validate_model as judge
 
-    click.echo(table(judge(source, model, threads)))
+    click.echo(table(judge(source, analysis, model, threads)))
 
 
 HISTOGRAMS = click.option(

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ttbar.errors import AnalysisError
+from ttbar.errors import AnalysisError, InputError
 
 HEADERS = (
     "actions.hpp",
@@ -79,6 +79,25 @@ def limit_waiting(seconds: float) -> None:
     }
     for name, value in limits.items():
         os.environ.setdefault(name, str(max(1, round(value))))
+
+
+def declare(header: Path) -> None:
+    """Declare a header of the user's own to the interpreter of this process.
+
+    Parameters
+    ----------
+    header : pathlib.Path
+        The header; it finds its siblings, and those of the library as `ttbar/*.hpp`.
+
+    Raises
+    ------
+    InputError
+        If it is not there or does not compile.
+    """
+    if not header.is_file():
+        raise InputError(f"{header}: there is no such header, which the analysis names")
+    if not load_root().gInterpreter.Declare(f'#include "{header.absolute()}"'):
+        raise InputError(f"{header}: the compiler refuses it, for the reasons above")
 
 
 @functools.cache

@@ -8,7 +8,6 @@
 #include <ROOT/RDF/RInterface.hxx>
 #include <ROOT/RDF/RResultMap.hxx>
 #include <ROOT/RResultPtr.hxx>
-#include <TH2D.h>
 
 #include <cstdint>
 #include <map>
@@ -27,14 +26,46 @@ ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node);
 /// @return the numbers by file, the name of the tree appended to its path; without files that have no such event
 ROOT::RDF::RResultPtr<std::map<std::string, ULong64_t>> count_by_file(ROOT::RDF::RNode node);
 
-/// Book a two-dimensional histogram with sums of squared weights.
+/// An axis with bins of equal width, which include their lower edge.
+struct RegularAxis {
+    int bins = 1;
+    double low = 0., high = 1.;
+    bool flow = true; ///< whether to keep what lies outside, in an underflow and an overflow bin
+};
+
+/// What a histogram holds, underflow and overflow included, the first axis running fastest, as in ROOT.
+struct Bins {
+    std::vector<double> values;    ///< sums of weights
+    std::vector<double> variances; ///< sums of squared weights
+    ULong64_t entries = 0;         ///< number of events in all bins
+    ULong64_t outside = 0;         ///< number of events in no bin: outside of an axis without flow
+    ULong64_t not_finite = 0;      ///< number of events in no bin: a quantity or the weight is infinite or not a number
+};
+
+/// Book a histogram with sums of squared weights.
 /// @param node   a node where the columns are doubles
-/// @param model  name and binning
-/// @param x,y    columns of the axes
+/// @param axis   its axis
+/// @param column column of the axis
 /// @param weight column of the weight
 /// @return the histogram
-ROOT::RDF::RResultPtr<TH2D> histogram(ROOT::RDF::RNode node, const ROOT::RDF::TH2DModel& model, const std::string& x,
-                                      const std::string& y, const std::string& weight);
+ROOT::RDF::RResultPtr<Bins> histogram(ROOT::RDF::RNode node, const RegularAxis& axis, const std::string& column,
+                                      const std::string& weight);
+
+/// Book a two-dimensional histogram with sums of squared weights.
+/// @param node              a node where the columns are doubles
+/// @param x_axis,x_column   the first axis and its column
+/// @param y_axis,y_column   the second axis and its column
+/// @param weight            column of the weight
+/// @return the histogram
+ROOT::RDF::RResultPtr<Bins> histogram(ROOT::RDF::RNode node, const RegularAxis& x_axis, const std::string& x_column,
+                                      const RegularAxis& y_axis, const std::string& y_column,
+                                      const std::string& weight);
+
+/// Book the number of events with a value that is infinite or not a number.
+/// @param node    the node
+/// @param columns columns of type RVec<float>
+/// @return the number
+ROOT::RDF::RResultPtr<ULong64_t> count_not_finite(ROOT::RDF::RNode node, const std::vector<std::string>& columns);
 
 /// Book the values of a column.
 /// @param node   the node
@@ -48,7 +79,7 @@ ROOT::RDF::RResultPtr<std::vector<MatchedEvent>> take(ROOT::RDF::RNode node, con
 ROOT::RDF::Experimental::RResultMap<ULong64_t> variations(ROOT::RDF::RResultPtr<ULong64_t> result);
 
 /// @copydoc variations
-ROOT::RDF::Experimental::RResultMap<TH2D> variations(ROOT::RDF::RResultPtr<TH2D> result);
+ROOT::RDF::Experimental::RResultMap<Bins> variations(ROOT::RDF::RResultPtr<Bins> result);
 
 /// Let an event loop report how far it is.
 /// @param events  what count gave for the node at the top

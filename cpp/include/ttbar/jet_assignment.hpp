@@ -9,6 +9,8 @@
 
 #include <array>
 #include <cstddef>
+#include <string>
+#include <vector>
 
 namespace ttbar {
 
@@ -64,11 +66,12 @@ using PermutationFeatures = std::array<float, permutations.size() * feature_name
 PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
                                          const ROOT::RVecF& mass, const ROOT::RVecI& selected, const Lepton& lepton);
 
-/// Refuse a model that was not trained on these features.
+/// Refuse a model that was not trained on certain features.
 /// @param forest the model
+/// @param names  names of the features, in the order of a row
 /// @throws std::runtime_error with a sentence that names the file, if it takes another number of features, or
 ///         names others or in another order
-void require_features(const Forest& forest);
+void require_features(const Forest& forest, const std::vector<std::string>& names);
 
 /// The permutation with the highest probability, the first of equal ones. The last answers of each thread are
 /// kept, so that the universes of an event whose four jets are the same cost one evaluation.
@@ -76,6 +79,12 @@ void require_features(const Forest& forest);
 /// @param features rows as from permutation_features
 /// @return index into ttbar::permutations
 int best_permutation(const Forest& forest, const PermutationFeatures& features);
+
+/// The same for any number of rows and features.
+/// @param forest   model
+/// @param features rows of as many values as the model has features
+/// @return index of the row
+int best_permutation(const Forest& forest, const ROOT::RVecF& features);
 
 /// The azimuthal difference of the two jets of the W, not wrapped: between 0 and a little over 2 pi.
 /// The histograms call it `deltaR`.

@@ -15,4 +15,10 @@ namespace ttbar {
 /// @return 2 n_jets factors 1 + slope pt, 1 - slope pt of jet 0, of jet 1, and so on; not clipped at zero
 ROOT::RVecD btag_weights(const ROOT::RVecF& pt, const ROOT::RVecI& selected, int n_jets, double slope);
 
+/// Multiply a weight by each of several factors.
+/// @param nominal the weight
+/// @param factors the factors
+/// @return nominal times each of them
+ROOT::RVecD varied_weights(double nominal, const ROOT::RVecD& factors);
+
 } // namespace ttbar

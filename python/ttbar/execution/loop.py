@@ -1,108 +1,20 @@
-"""The event loop: what runs in the process that has ROOT.
-
-A unit of work is a sample and some of its files. Its result is a `Partial`; the partials of a sample add up, in any
-order, to the same whole.
-"""
+"""The event loop over a unit: what runs in the process that has ROOT."""
 
 import hashlib
 import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import hist
-from numpy.typing import NDArray
-
-from ttbar import worker
-from ttbar.analyses.agc_v1 import definition
-from ttbar.errors import AnalysisError, InputError
-from ttbar.inputs.files import CheckedFile, has_changed
-from ttbar.library import code_id, load_root
-from ttbar.results import histograms
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A piece of a sample that is processed in one go."""
-
-    process: str
-    variation: str
-    files: tuple[CheckedFile, ...]
-
-    @property
-    def sample(self) -> str:
-        """Name of the sample."""
-        return f"{self.process}__{self.variation}"
-
-    @property
-    def entries(self) -> int:
-        """Stored events that are expected in all files."""
-        return sum(file.entries for file in self.files)
-
-
-class LoopFailed(AnalysisError):  # noqa: N818 (it is the end of a loop)
-    """The event loop over a unit failed: its files could not be read."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a unit cost."""
-
-    booking_s: float = 0
-    """Making the graph and compiling its expressions."""
-    jit_s: float = 0
-    """Of this, compiling."""
-    loop_wall_s: float = 0
-    loop_cpu_s: float = 0
-    bytes_read: int = 0
-    """The larger one of the next two, since neither sees all."""
-    bytes_read_root: int = 0
-    """As ROOT counts them, from TFiles: not those of RNTuples."""
-    bytes_read_system: int = 0
-    """As Linux counts them: not those that a network brought."""
-
-    def __add__(self, other: "Cost") -> "Cost":
-        """Add up."""
-        return Cost(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(Cost)))
-
-
-@dataclass(frozen=True)
-class Partial:
-    """What a unit contributes to the results of its sample; not normalised."""
-
-    cost: Cost
-    processed: Mapping[str, int]
-    """Events by file."""
-    cutflow: Mapping[str, Mapping[str, int]]
-    """Events by universe and cut."""
-    selected: Mapping[str, int] = field(default_factory=dict)
-    """Events in a region by file, as they were measured."""
-    histograms: Mapping[tuple[str, str], hist.Hist[Any]] = field(default_factory=dict)
-    """Histograms by region and variation."""
-    records: tuple[NDArray[Any], ...] = ()
-    """Where single events are wanted: arrays of them, in any order."""
-
-    @property
-    def events(self) -> int:
-        """Number of events."""
-        return sum(self.processed.values())
-
-    def __add__(self, other: "Partial") -> "Partial":
-        """Merge the results of two units of a sample."""
-        return Partial(
-            self.cost + other.cost,
-            {**self.processed, **other.processed},
-            {
-                universe: {cut: events + other.cutflow[universe][cut] for cut, events in cuts.items()}
-                for universe, cuts in self.cutflow.items()
-            },
-            {**self.selected, **other.selected},
-            {key: histogram + other.histograms[key] for key, histogram in self.histograms.items()},
-            self.records + other.records,
-        )
+from ttbar.analyses.analysis import Analysis
+from ttbar.errors import InputError
+from ttbar.execution.unit import Cost, LoopFailed, Partial, Unit
+from ttbar.inputs.files import has_changed
+from ttbar.library import code_id, declare, load_root
 
 
 @dataclass(frozen=True)
@@ -112,7 +24,8 @@ class Ready:
     threads: int
     """Number of threads that ROOT really uses."""
     root_version: str
-    model_sha256: str | None
+    models: tuple[str, ...]
+    """Hashes of the models."""
     code: str
     """Identity of the code that makes histograms and skims."""
 
@@ -121,15 +34,17 @@ Collect = Callable[[], dict[str, Any]]
 Compile = Callable[[], Collect]
 
 
-def initialise(threads: int | None, model: str | None) -> Ready:
+def initialise(threads: int | None, analysis: Analysis, models: Sequence[str] = ()) -> Ready:
     """Make a process ready to run units.
 
     Parameters
     ----------
     threads : int or None
         Number of threads; 1 turns implicit multi-threading off, None takes all cores.
-    model : str or None
-        File of the model that assigns jets; None if the process will not need one.
+    analysis : Analysis
+        The analysis.
+    models : sequence of str, optional
+        Files of its models; none if the process will not need them.
 
     Returns
     -------
@@ -139,112 +54,43 @@ def initialise(threads: int | None, model: str | None) -> Ready:
     Raises
     ------
     InputError
-        If the model cannot be used.
+        If a model or a header cannot be used.
     """
     root = load_root()
-    # Without this, ROOT leaves the sums of squares out where all weights are 1.
-    root.TH1.SetDefaultSumw2(True)
     if threads != 1:
         root.EnableImplicitMT(threads or 0)
-    if model is not None:
+    for header in analysis.headers:
+        declare(header)
+    if models:
         try:
-            root.ttbar.load_models([model])
-            root.ttbar.require_features(root.ttbar.model(0))
+            root.ttbar.load_models(models)
+            for number, model in enumerate(analysis.models):
+                root.ttbar.require_features(root.ttbar.model(number), feature_names(model.features))
         except Exception as error:
             raise InputError(_reason(error)) from None
     return Ready(
         threads=max(1, root.GetThreadPoolSize()),
         root_version=str(root.gROOT.GetVersion()),
-        model_sha256=model and hashlib.sha256(Path(model).read_bytes()).hexdigest(),
-        code=code_id("analyses", "execution", "results/histograms.py"),
+        models=tuple(hashlib.sha256(Path(model).read_bytes()).hexdigest() for model in models),
+        code=code_id("execution"),
     )
 
 
-def analyse(unit: Unit, tree: str, seed: int) -> Partial:
-    """Run the analysis on a unit.
+def feature_names(variable: str) -> tuple[str, ...]:
+    """Names of the features of a model; needs ROOT in this process.
 
     Parameters
     ----------
-    unit : Unit
-        What to process.
-    tree : str
-        Name of the TTree or RNTuple.
-    seed : int
-        Seed of the jet-energy smearing.
+    variable : str
+        A C++ array of names, e.g. `ttbar::feature_names`.
 
     Returns
     -------
-    Partial
-        Histograms and cutflow of the unit.
+    tuple of str
+        The names.
     """
-    varied = definition.is_varied(unit.process, unit.variation)
-
-    def book(events: Any) -> Compile:
-        root = load_root()
-        cuts, regions = definition.graph(events, varied=varied, seed=seed)
-        counts = {cut: root.ttbar.count(root.RDF.AsRNode(node)) for cut, node in cuts.items()}
-        selected = [root.ttbar.count_by_file(root.RDF.AsRNode(node)) for node in regions.values()]
-        filled = {
-            region: root.ttbar.histogram(
-                root.RDF.AsRNode(node),
-                (region, "", *definition.OBSERVABLE_BINS, *definition.DELTAR_BINS),
-                "observable",
-                "deltaR",
-                "weight",
-            )
-            for region, node in regions.items()
-        }
-        root.ttbar.report_progress(counts["all"], worker.counter_address())
-
-        def compile_() -> Collect:
-            all_counts = {cut: root.ttbar.variations(count) for cut, count in counts.items()}
-            all_filled = {region: root.ttbar.variations(histogram) for region, histogram in filled.items()}
-            return lambda: {
-                "cutflow": _cutflow(all_counts, varied),
-                "selected": by_file(unit, tree, selected),
-                "histograms": {
-                    (region, str(key).rpartition(":")[2]): histograms.from_root(results[key], region)
-                    for region, results in all_filled.items()
-                    for key in results.GetKeys()
-                },
-            }
-
-        return compile_
-
-    return run_unit(unit, tree, definition.COLUMNS, book)
-
-
-def read_columns(unit: Unit, tree: str, columns: Sequence[str]) -> Partial:
-    """Read columns of a unit and compute nothing.
-
-    Parameters
-    ----------
-    unit : Unit
-        What to read.
-    tree : str
-        Name of the TTree or RNTuple.
-    columns : sequence of str
-        Names of the columns.
-
-    Returns
-    -------
-    Partial
-        Without histograms.
-    """
-
-    def book(events: Any) -> Compile:
-        root = load_root()
-        read = events.Filter(f"ttbar::read({', '.join(columns)})")
-        count = root.ttbar.count(root.RDF.AsRNode(read))
-        root.ttbar.report_progress(count, worker.counter_address())
-
-        def compile_() -> Collect:
-            counts = {"all": root.ttbar.variations(count)}
-            return lambda: {"cutflow": _cutflow(counts, varied=False)}
-
-        return compile_
-
-    return run_unit(unit, tree, dict.fromkeys(columns), book)
+    names = reduce(getattr, variable.split("::"), load_root())
+    return tuple(str(names[number]) for number in range(len(names)))  # an iterator gives addresses
 
 
 def peak_memory() -> int:
@@ -354,17 +200,6 @@ def _bytes_read_since(start: tuple[int, int], loop_start: tuple[int, int]) -> di
     counts = {"bytes_read_root": by_root - start[0], "bytes_read_system": by_system - loop_start[1]}
     # Without anything from TFiles in the loop, these are RNTuples, of which ROOT counts the opening alone.
     return counts | {"bytes_read": counts["bytes_read_root"] if by_root > loop_start[0] else max(counts.values())}
-
-
-def _cutflow(counts: Mapping[str, Any], varied: bool) -> dict[str, dict[str, int]]:
-    """Events by universe and cut; a cut that comes before the universes part is the same in all."""
-
-    def events(results: Any, universe: str) -> int:
-        key = f"jet_energy:{universe}"
-        return int(results[key if key in {str(k) for k in results.GetKeys()} else definition.NOMINAL])
-
-    universes = (definition.NOMINAL, *(definition.JET_ENERGY_UNIVERSES if varied else ()))
-    return {universe: {cut: events(results, universe) for cut, results in counts.items()} for universe in universes}
 
 
 def _reason(error: Exception) -> str:

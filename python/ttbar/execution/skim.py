@@ -12,10 +12,12 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from ttbar import worker
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError, Interrupted
 from ttbar.execution import loop
-from ttbar.execution.loop import Collect, Compile, Cost, LoopFailed, Partial, Unit
+from ttbar.execution.graph import book_skim
+from ttbar.execution.loop import Collect, Compile
+from ttbar.execution.unit import Cost, LoopFailed, Partial, Unit
 from ttbar.execution.units import process
 from ttbar.inputs.checksum import checksum_of
 from ttbar.inputs.files import CheckedFile, CheckedSample, Format
@@ -40,6 +42,8 @@ class Skims:
     """How events are stored in them."""
     tree: str
     """Name of the TTree or RNTuple in the inputs."""
+    analysis: Analysis
+    """What they are for."""
     worker: Worker
     """A process that `loop.initialise` makes ready."""
     code: str
@@ -49,7 +53,7 @@ class Skims:
         """Write the skim of a unit of one file."""
         with written_whole(self._path(unit)) as beside:
             try:
-                return self.worker.call(write, unit, self.tree, beside, self.format)
+                return self.worker.call(write, unit, self.tree, self.analysis, beside, self.format)
             except (LoopFailed, WorkerDied):
                 _require_room(self.folder)  # without it, ROOT fails as if the input were bad
                 raise
@@ -108,7 +112,8 @@ class Skims:
 
     def _key(self, unit: Unit) -> str:
         """Identity of all that the skim of a unit depends on."""
-        content = [self.tree, self.format, self.code, [file.identity for file in unit.files]]
+        files = [file.identity for file in unit.files]
+        content = [self.tree, self.format, self.analysis.sha256, self.code, files]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -124,19 +129,26 @@ class Skimmed:
     """What it cost to make those that were not there."""
 
 
-def skim(source: Source, output: Path, format_: Format, threads: int | None) -> None:
+def skim(source: Source, analysis: Analysis, output: Path, format_: Format, threads: int | None) -> Skimmed:
     """Skim a data set; a file that fails is worth as many attempts as in a run.
 
     Parameters
     ----------
     source : Source
         What to skim.
+    analysis : Analysis
+        What the skims are for.
     output : pathlib.Path
         Where the skims go.
     format_ : {"TTree", "RNTuple"}
         How to store the events.
     threads : int or None
         Number of threads; None takes all cores.
+
+    Returns
+    -------
+    Skimmed
+        The skims.
 
     Raises
     ------
@@ -145,18 +157,19 @@ def skim(source: Source, output: Path, format_: Format, threads: int | None) -> 
     InputError
         If a file is missing or wrong, or a skim cannot be written.
     """
-    with Worker(partial(loop.initialise, threads, None), source.patience) as worker:
+    with Worker(partial(loop.initialise, threads, analysis), source.patience) as worker:
         say("Starting ROOT")
         dataset = dataset_file(source, worker)
-        listed = list_samples(source, dataset)
+        listed = list_samples(source, dataset, analysis)
         with reserved(output):
-            samples = get(source, listed, definition.COLUMNS)
-            make_skims(dataset, samples, output, source.tree, source.skip_bad, format_, worker)
+            samples = get(source, listed, analysis.columns)
+            return make_skims(dataset, samples, analysis, output, source.tree, source.skip_bad, format_, worker)
 
 
 def make_skims(
     dataset: Path,
     samples: Sequence[CheckedSample],
+    analysis: Analysis,
     folder: Path,
     tree: str,
     skip_bad: bool,
@@ -171,6 +184,8 @@ def make_skims(
         The data set file.
     samples : sequence of CheckedSample
         What to skim of it, with the columns of the analysis.
+    analysis : Analysis
+        What the skims are for.
     folder : pathlib.Path
         Where the skims go, reserved for them.
     tree : str
@@ -200,7 +215,7 @@ def make_skims(
     if made.exists() and (made.samefile(dataset) or '"skim_of"' not in made.read_text()):
         raise InputError(f"{made}: it is not of skims alone and would be replaced, choose another folder")
     prepare(folder, (DATASET,))
-    skims = Skims(folder, format_, tree, worker, worker.ready().code)
+    skims = Skims(folder, format_, tree, analysis, worker, worker.ready().code)
     try:
         done, results = process("Skimming", samples, skims.make, worker, skip_bad, skims, files_each=1)
     except KeyboardInterrupt:
@@ -217,7 +232,7 @@ def make_skims(
     return Skimmed(made, done, reduce(add, (result.cost for result in results.values())))
 
 
-def write(unit: Unit, tree: str, path: Path, format_: Format) -> Partial:
+def write(unit: Unit, tree: str, analysis: Analysis, path: Path, format_: Format) -> Partial:
     """Write the events of a unit that the analysis can select; needs ROOT in this process.
 
     Parameters
@@ -226,6 +241,8 @@ def write(unit: Unit, tree: str, path: Path, format_: Format) -> Partial:
         What to skim.
     tree : str
         Name of the TTree or RNTuple.
+    analysis : Analysis
+        What the skim is for.
     path : pathlib.Path
         The file to write.
     format_ : {"TTree", "RNTuple"}
@@ -243,9 +260,9 @@ def write(unit: Unit, tree: str, path: Path, format_: Format) -> Partial:
         options.fMode = "RECREATE"
         options.fLazy = True
         options.fOutputFormat = getattr(root.RDF.ESnapshotOutputFormat, f"k{format_}")
-        selected = definition.skim(events)
+        selected = book_skim(events, analysis)
         by_file = root.ttbar.count_by_file(root.RDF.AsRNode(selected))
-        written = selected.Snapshot(TREE, str(path), list(definition.COLUMNS), options)
+        written = selected.Snapshot(TREE, str(path), list(analysis.columns), options)
         root.ttbar.report_progress(root.ttbar.count(root.RDF.AsRNode(events)), worker.counter_address())
 
         def collect() -> dict[str, Any]:
@@ -257,7 +274,7 @@ def write(unit: Unit, tree: str, path: Path, format_: Format) -> Partial:
 
         return compile_
 
-    return loop.run_unit(unit, tree, definition.COLUMNS, book)
+    return loop.run_unit(unit, tree, analysis.columns, book)
 
 
 def _require_room(folder: Path) -> None:

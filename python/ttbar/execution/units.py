@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ttbar.errors import AnalysisError
-from ttbar.execution.loop import LoopFailed, Partial, Unit
+from ttbar.execution.unit import LoopFailed, Partial, Unit
 from ttbar.inputs.delivery import check_together
 from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, is_remote
 from ttbar.inputs.retries import first_success

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from ttbar import simulate
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.analysis import Analysis
 from ttbar.inputs.cache import Cache
 from ttbar.inputs.dataset import Sample, limit_files, load_dataset, select_samples
 from ttbar.inputs.delivery import Request, check_together, deliver
@@ -79,7 +79,7 @@ def dataset_file(source: Source, worker: Worker) -> Path:
     return shipped if shipped.exists() else Path(source.dataset)
 
 
-def list_samples(source: Source, dataset: Path) -> list[Sample]:
+def list_samples(source: Source, dataset: Path, analysis: Analysis) -> list[Sample]:
     """The samples that the user wants.
 
     Parameters
@@ -88,6 +88,8 @@ def list_samples(source: Source, dataset: Path) -> list[Sample]:
         What the user wants.
     dataset : pathlib.Path
         The data set file.
+    analysis : Analysis
+        The analysis, which knows the processes.
 
     Returns
     -------
@@ -101,7 +103,7 @@ def list_samples(source: Source, dataset: Path) -> list[Sample]:
     InputError
         If the data set file is missing or wrong.
     """
-    samples = select_samples(load_dataset(dataset, definition.PROCESSES, source.prefixes), source.samples)
+    samples = select_samples(load_dataset(dataset, analysis.variations, source.prefixes), source.samples)
     return samples if source.files is None else limit_files(samples, source.files)
 
 

@@ -1,5 +1,6 @@
 """Everything that a run would check, without running."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -7,25 +8,33 @@ import click
 from rich.console import Console
 from rich.table import Column, Table
 
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError
 from ttbar.execution import loop
 from ttbar.inputs.delivery import check_together
 from ttbar.inputs.files import CheckedSample, FileRecord
 from ttbar.inputs.source import Source, dataset_file, list_samples
 from ttbar.inputs.source import check as check_files
+from ttbar.jobs.run import model_files
 from ttbar.worker import Worker
 
 
-def check(source: Source, model: Path) -> None:
-    """Check the model and all files of a data set, and print a line for each file and a summary.
+def check(source: Source, analysis: Analysis, models: Sequence[Path] = ()) -> list[CheckedSample]:
+    """Check the models and all files of a data set, and print a line for each file and a summary.
 
     Parameters
     ----------
     source : Source
         What to check.
-    model : pathlib.Path
-        The model that a run would use.
+    analysis : Analysis
+        What it is checked for.
+    models : sequence of pathlib.Path, optional
+        The models that a run would use; none for those that come with the program.
+
+    Returns
+    -------
+    list of CheckedSample
+        What became of the files.
 
     Raises
     ------
@@ -34,11 +43,12 @@ def check(source: Source, model: Path) -> None:
     InputError
         If a run would end with an input error.
     """
-    with Worker(partial(loop.initialise, 1, str(model))) as worker:
+    files = tuple(map(str, model_files(analysis, models)))
+    with Worker(partial(loop.initialise, 1, analysis, files)) as worker:
         dataset = dataset_file(source, worker)
         worker.ready()
-    listed = list_samples(source, dataset)
-    samples = check_files(source, listed, definition.COLUMNS, _show)
+    listed = list_samples(source, dataset, analysis)
+    samples = check_files(source, listed, analysis.columns, _show)
     Console().print(_summary(samples))
     bad = [record for sample in samples for record in sample.records if not record.checked]
     if bad and not source.skip_bad:
@@ -48,6 +58,7 @@ def check(source: Source, model: Path) -> None:
         )
     for sample in samples:
         check_together(sample)
+    return samples
 
 
 def _show(record: FileRecord) -> None:

@@ -1,31 +1,30 @@
 """The main job: from a data set to the results folder."""
 
-import platform
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import partial, reduce
 from importlib import import_module
-from importlib.metadata import version
 from operator import add
 from pathlib import Path
-from typing import Any
 
 import click
-import hist
 
 from ttbar import output
-from ttbar.analyses.agc_v1 import definition, io_levels
-from ttbar.errors import InputError, Interrupted, TtbarError
+from ttbar.analyses.analysis import Analysis
+from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError
 from ttbar.execution import loop, skim, units
-from ttbar.execution.loop import Partial, Ready
+from ttbar.execution.analyse import analyse, read_columns
+from ttbar.execution.loop import Ready
 from ttbar.execution.skim import make_skims
+from ttbar.execution.unit import Partial
 from ttbar.inputs import source
 from ttbar.inputs.dataset import Sample, load_dataset
 from ttbar.inputs.files import CheckedSample
 from ttbar.inputs.source import Source
+from ttbar.jobs.normalise import final_cutflow, final_histograms
+from ttbar.jobs.provenance import Stopwatch, accounts, provenance
+from ttbar.library import resource
 from ttbar.progress import say
 from ttbar.results import histograms
 from ttbar.worker import Worker
@@ -39,8 +38,10 @@ class Options:
     """What a user can choose for a run; see `ttbar run --help`."""
 
     source: Source
+    analysis: Analysis
     skim: Path | None
-    model: Path
+    models: tuple[Path, ...]
+    """As many as the analysis has; none for those that come with the program."""
     threads: int | None
     output: Path
     seed: int
@@ -61,36 +62,70 @@ def run(options: Options) -> None:
     Raises
     ------
     click.BadParameter
-        If the data set does not have a sample that was asked for, or skims and results would share a folder.
+        If the data set does not have a sample that was asked for, there is another number of models than the analysis
+        has, or skims and results would share a folder.
     InputError
         If a file is missing or wrong.
     AnalysisError
-        If the event loop fails.
+        If the event loop or the fit fails. What there is of the results then stays, and so does the page.
     Interrupted
         If the user interrupts it, with what is finished kept.
     """
-    begun = _Begun()
+    stopwatch = Stopwatch()
     if options.skim and options.skim.resolve() in (options.output.resolve(), (options.output / UNITS).resolve()):
         raise click.BadParameter("is a folder of results (--output), choose another one", param_hint="--skim")
     outdated = ("metrics.json",) if options.io_only else output.OF_A_RUN
-    model = None if options.io_only else str(options.model)
-    with Worker(partial(loop.initialise, options.threads, model), options.source.patience) as worker:
+    models = () if options.io_only else model_files(options.analysis, options.models)
+    initialise = partial(loop.initialise, options.threads, options.analysis, tuple(map(str, models)))
+    with Worker(initialise, options.source.patience) as worker:
         say("Starting ROOT")
         dataset = source.dataset_file(options.source, worker)
-        mistake = None
         try:
-            listed = source.list_samples(options.source, dataset)
-        except InputError as error:
-            mistake = error
+            listed = source.list_samples(options.source, dataset, options.analysis)
+        except InputError:
+            with output.reserved(options.output):  # old results would be taken for those of this run
+                output.prepare(options.output, outdated)
+            raise
         with ExitStack() as folders:
             folders.enter_context(output.reserved(options.output))
             output.prepare(options.output, outdated)
-            if mistake:
-                raise mistake
             if options.skim:
                 folders.enter_context(output.reserved(options.skim))
             with _telling_what_is_kept(options.output / UNITS):
-                _run(options, dataset, listed, worker, begun)
+                _run(replace(options, models=models), dataset, listed, worker, stopwatch)
+
+
+def model_files(analysis: Analysis, given: Sequence[Path]) -> tuple[Path, ...]:
+    """The files of the models of an analysis.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis.
+    given : sequence of pathlib.Path
+        What the user gave.
+
+    Returns
+    -------
+    tuple of pathlib.Path
+        What the user gave, or else the files that come with the program.
+
+    Raises
+    ------
+    click.BadParameter
+        If the user gave another number of models than the analysis has, or one twice.
+    """
+    if not given:
+        return tuple(resource(model.file) for model in analysis.models)
+    names = ", ".join(model.name for model in analysis.models)
+    if len(given) != len(analysis.models):
+        raise click.BadParameter(
+            f"{analysis.name} takes {len(analysis.models)} ({names}), in this order, not {len(given)}",
+            param_hint="--model",
+        )
+    if len({path.resolve() for path in given}) < len(given):
+        raise click.BadParameter(f"the same file is given twice, {analysis.name} takes {names}", param_hint="--model")
+    return tuple(given)
 
 
 @contextmanager
@@ -106,57 +141,40 @@ def _telling_what_is_kept(folder: Path) -> Iterator[None]:
         raise
 
 
-class _Begun:
-    """When a run began, and how long its steps take."""
-
-    def __init__(self) -> None:
-        self.date = datetime.now(UTC)
-        self.seconds: dict[str, float] = {}
-        self._start = time.perf_counter()
-
-    @contextmanager
-    def time(self, step: str) -> Iterator[None]:
-        """Time a step."""
-        started = time.perf_counter()
-        yield
-        self.seconds[f"{step}_s"] = self.seconds.get(f"{step}_s", 0) + time.perf_counter() - started
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the run began."""
-        return time.perf_counter() - self._start
-
-
-def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, begun: _Begun) -> None:
-    """Process samples of a data set in a folder of our own."""
+def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, stopwatch: Stopwatch) -> None:
+    """Process samples of a data set, with the results folder locked."""
     ready: Ready = worker.ready()
-    wanted, skimmed = options.source, None
-    columns = dict.fromkeys(io_levels.IO_LEVELS[options.io_only]) if options.io_only else definition.COLUMNS
-    with begun.time("check"):
-        checked = source.get(wanted, listed, definition.COLUMNS if options.skim else columns)
+    analysis, wanted, skimmed = options.analysis, options.source, None
+    columns = dict.fromkeys(analysis.io_levels[options.io_only]) if options.io_only else analysis.columns
+    with stopwatch.time("check"):
+        checked = source.get(wanted, listed, analysis.columns if options.skim else columns)
     if options.skim:
-        with begun.time("skim"):
-            skimmed = make_skims(dataset, checked, options.skim, wanted.tree, wanted.skip_bad, "TTree", worker)
+        with stopwatch.time("skim"):
+            skimmed = make_skims(
+                dataset, checked, analysis, options.skim, wanted.tree, wanted.skip_bad, "TTree", worker
+            )
         wanted = replace(wanted, tree=skim.TREE)
-        with begun.time("check"):
-            checked = source.get(wanted, load_dataset(skimmed.dataset, definition.PROCESSES), columns)
+        with stopwatch.time("check"):
+            checked = source.get(wanted, load_dataset(skimmed.dataset, analysis.variations), columns)
     samples, partials = _process(checked, options, wanted.tree, ready, worker)
     peak_memory = max(worker.call(loop.peak_memory), loop.peak_memory())
 
+    failure = None
     if not options.io_only:
-        with begun.time("merge"):
-            histograms.write(options.output / "histograms.root", dict(_final_histograms(samples, partials)))
-            output.write_json(options.output / "cutflow.json", _final_cutflow(samples, partials))
-        _present(options, begun)
+        with stopwatch.time("merge"):
+            final = dict(final_histograms(analysis, samples, partials))
+            histograms.write(options.output / "histograms.root", final)
+            output.write_json(options.output / "cutflow.json", final_cutflow(analysis, samples, partials))
+        failure = _present(options, stopwatch)
 
     cost = reduce(add, (partial.cost for partial in partials.values()))
     events = sum(partial.events for partial in partials.values())
     metrics = {
         "events": events,
         "threads": ready.threads,
-        **begun.seconds,
+        **stopwatch.seconds,
         **asdict(cost),
-        "total_wall_s": begun.elapsed,
+        "total_wall_s": stopwatch.elapsed,
         "events_per_s": events / cost.loop_wall_s,
         "events_per_thread_s": events / cost.loop_wall_s / ready.threads,
         "events_per_core_s": events / cost.loop_cpu_s,
@@ -169,33 +187,37 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
     if not options.io_only:
         from ttbar.results.report import write_page
 
-        provenance = _provenance(options, ready, samples, partials, begun.date)
+        content = provenance(options.analysis, asdict(options), ready, samples, partials, stopwatch.date)
         if skimmed:
-            provenance["skimmed"] = _accounts(skimmed.samples)
-        write_page(options.output, provenance)
-        output.write_json(options.output / "run.json", provenance)
+            content["skimmed"] = accounts(skimmed.samples)
+        write_page(options.output, content)
+        output.write_json(options.output / "run.json", content)
         output.prepare(options.output, (f"{UNITS}/*",))
         (options.output / UNITS).rmdir()
     say(f"{events:,} events in {cost.loop_wall_s:.1f} s; the results are in {options.output}")
+    if failure:
+        raise failure
 
 
 def _process(
     samples: list[CheckedSample], options: Options, tree: str, ready: Ready, worker: Worker
 ) -> tuple[list[CheckedSample], dict[str, Partial]]:
     """Run the event loop on all samples."""
+    analysis = options.analysis
     if options.io_only:
-        columns = io_levels.IO_LEVELS[options.io_only]
+        columns = analysis.io_levels[options.io_only]
         return units.process(
             "Reading",
             samples,
-            lambda unit: worker.call(loop.read_columns, unit, tree, columns),
+            lambda unit: worker.call(read_columns, unit, tree, columns),
             worker,
             options.source.skip_bad,
         )
     depends_on = {
         "tree": tree,
         "seed": options.seed,
-        "model": ready.model_sha256,
+        "analysis": analysis.sha256,
+        "models": ready.models,
         "ROOT": ready.root_version,
         "code": ready.code,
     }
@@ -206,100 +228,26 @@ def _process(
     return units.process(
         "Processing",
         samples,
-        lambda unit: worker.call(loop.analyse, unit, tree, options.seed),
+        lambda unit: worker.call(analyse, unit, tree, analysis, options.seed),
         worker,
         options.source.skip_bad,
         units.Results(kept, depends_on),
     )
 
 
-def _present(options: Options, begun: _Begun) -> None:
-    """Plot and fit the histograms, as far as there is something to plot and to fit."""
+def _present(options: Options, stopwatch: Stopwatch) -> AnalysisError | None:
+    """Plot and fit the histograms, as far as there is something to plot and to fit; why the fit failed comes back."""
+    failure = None
     for step, module, wanted in (("plots", "plot", options.plots), ("fit", "fit", options.fit)):
         if not wanted:
             continue
         # Imported here, since this takes seconds that a run without it should not spend.
         present = getattr(import_module(f"ttbar.results.{module}"), module)
         try:
-            with begun.time(step):
-                present(options.output / "histograms.root", options.output)
+            with stopwatch.time(step):
+                present(options.output / "histograms.root", options.output, analysis=options.analysis)
         except InputError as error:
             say(f"Left out: {error}")
-
-
-def _final_histograms(
-    samples: list[CheckedSample], partials: Mapping[str, Partial]
-) -> Iterator[tuple[str, hist.Hist[Any]]]:
-    """Normalise the histograms of all samples, and give them their names."""
-    for sample in samples:
-        weight = definition.event_weight(sample.process, sample.nevts)
-        for (region, variation), histogram in partials[sample.name].histograms.items():
-            final = histogram * weight
-            if variation != definition.NOMINAL:
-                yield histograms.name_of(region, sample.process, variation), final
-                continue
-            yield histograms.name_of(region, sample.process, sample.variation), final
-            if sample.variation == definition.NOMINAL:
-                for name, factor in definition.CONSTANT_WEIGHTS.get(sample.process, {}).items():
-                    yield histograms.name_of(region, sample.process, name), final * factor
-
-
-def _final_cutflow(samples: list[CheckedSample], partials: Mapping[str, Partial]) -> dict[str, Any]:
-    """Events and normalised events by sample, universe and cut."""
-    return {
-        sample.name: {
-            universe: [
-                {
-                    "cut": cut,
-                    "events": events,
-                    "weighted": events * definition.event_weight(sample.process, sample.nevts),
-                }
-                for cut, events in cuts.items()
-            ]
-            for universe, cuts in partials[sample.name].cutflow.items()
-        }
-        for sample in samples
-    }
-
-
-def _provenance(
-    options: Options,
-    ready: Ready,
-    samples: list[CheckedSample],
-    partials: Mapping[str, Partial],
-    start_date: datetime,
-) -> dict[str, Any]:
-    """What a result is made of."""
-    packages = ("ttbar", "cabinetry", "hist", "iminuit", "matplotlib", "mplhep", "numpy", "pyhf", "scipy", "uproot")
-    return {
-        "status": "complete",
-        "started": start_date.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "python": platform.python_version(),
-            "ROOT": ready.root_version,
-            **{package: version(package) for package in packages},
-        },
-        "options": asdict(options.source)
-        | {name: value for name, value in asdict(options).items() if name != "source"},
-        "model": {"path": str(options.model), "sha256": ready.model_sha256},
-        "samples": {
-            sample.name: {
-                "nevts": sample.nevts,
-                "expected": sample.entries,
-                "processed": partials[sample.name].events,
-            }
-            for sample in samples
-        },
-        "files": _accounts(samples),
-    }
-
-
-def _accounts(samples: Sequence[CheckedSample]) -> list[dict[str, Any]]:
-    """What became of each file."""
-    accounts = []
-    for record in (record for sample in samples for record in sample.records):
-        account = asdict(replace(record, checked=None)) | {"source": record.checked and record.checked.source}
-        del account["checked"]
-        accounts.append(account)
-    return accounts
+        except AnalysisError as error:
+            failure = error
+    return failure

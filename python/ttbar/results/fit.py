@@ -51,6 +51,7 @@ def fit(
     histograms: Path,
     output: Path,
     *,
+    analysis: object = None,
     config: Path | None = None,
     variable: str = "observable",
     ranking: bool = False,

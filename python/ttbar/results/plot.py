@@ -140,7 +140,7 @@ class Plot:
     """Gives None if there is nothing to draw it from."""
 
 
-def plot(histograms: Path, output: Path) -> None:
+def plot(histograms: Path, output: Path, *, analysis: object = None) -> None:
     """Draw all plots for which there are histograms.
 
     Parameters

@@ -12,22 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttbar import worker
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.analysis import NOMINAL, Analysis
 from ttbar.errors import InputError
 from ttbar.execution import loop, units
-from ttbar.execution.loop import Collect, Compile, Partial, Unit
+from ttbar.execution.graph import book_until
+from ttbar.execution.loop import Collect, Compile, feature_names
+from ttbar.execution.unit import Partial, Unit
 from ttbar.inputs.source import Source, dataset_file, get, list_samples
 from ttbar.library import load_root
 from ttbar.worker import Worker
 
-COLUMNS = definition.COLUMNS | {
+GENERATOR_COLUMNS = {
     "GenPart_eta": "RVec<float>",
     "GenPart_phi": "RVec<float>",
     "GenPart_pdgId": "RVec<int>",
     "GenPart_genPartIdxMother": "RVec<int>",
     "GenPart_statusFlags": "RVec<int>",
 }
-"""The columns that are read, and their types."""
+"""The columns that are read beside those of the analysis, and their types."""
 
 MATCHED_EVENT = np.dtype(
     [
@@ -63,13 +65,15 @@ class MatchedEvents:
         return hashlib.sha256(self.records.tobytes()).hexdigest()
 
 
-def read(source: Source, worker: Worker) -> MatchedEvents:
+def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
     """Find the events of a data set that match.
 
     Parameters
     ----------
     source : Source
         Which events to look at.
+    analysis : Analysis
+        What the jet assignment is for.
     worker : Worker
         A process that `loop.initialise` makes ready.
 
@@ -88,36 +92,36 @@ def read(source: Source, worker: Worker) -> MatchedEvents:
         If the event loop fails.
     """
     dataset = dataset_file(source, worker)
-    checked = get(source, list_samples(source, dataset), COLUMNS)
+    columns = {**analysis.columns, **GENERATOR_COLUMNS}
+    checked = get(source, list_samples(source, dataset, analysis), columns)
     samples, partials = units.process(
-        "Matching", checked, lambda unit: worker.call(extract, unit, source.tree), worker, source.skip_bad
+        "Matching", checked, lambda unit: worker.call(extract, unit, source.tree, analysis), worker, source.skip_bad
     )
-    cutflow = reduce(add, partials.values()).cutflow[definition.NOMINAL]
-    if not cutflow["matched"]:
+    cutflow = reduce(add, partials.values()).cutflow[NOMINAL]
+    *_, selected, matched = cutflow.values()
+    if not matched:
         raise InputError(
-            f"{dataset}: in none of {cutflow['one_btag']} selected events the first four jets are those of the quarks "
+            f"{dataset}: in none of {selected} selected events the first four jets are those of the quarks "
             "of a top pair with one lepton; give samples that have such events (--samples)"
         )
-    permutations, feature_names = worker.call(conventions)
+    permutations = worker.call(assignments)
+    names = worker.call(feature_names, analysis.models[0].features)
     return MatchedEvents(
         ordered(np.concatenate([array for result in partials.values() for array in result.records])),
         np.array(permutations),
-        feature_names,
+        names,
         cutflow,
         tuple(sample.name for sample in samples),
         hashlib.sha256(dataset.read_bytes()).hexdigest(),
     )
 
 
-def conventions() -> tuple[tuple[tuple[int, ...], ...], tuple[str, ...]]:
-    """What the C++ code calls a permutation, and the names of its features; needs ROOT in this process."""
-    cpp = load_root().ttbar
-    permutations = tuple(tuple(int(jet) for jet in permutation) for permutation in cpp.permutations)
-    # By number: an iterator gives their addresses.
-    return permutations, tuple(str(cpp.feature_names[i]) for i in range(len(cpp.feature_names)))
+def assignments() -> tuple[tuple[int, ...], ...]:
+    """Positions of the jets in each permutation, as the C++ code numbers them; needs ROOT in this process."""
+    return tuple(tuple(int(jet) for jet in permutation) for permutation in load_root().ttbar.permutations)
 
 
-def extract(unit: Unit, tree: str) -> Partial:
+def extract(unit: Unit, tree: str, analysis: Analysis) -> Partial:
     """Find the events of a unit that match; needs ROOT in this process.
 
     Parameters
@@ -126,6 +130,8 @@ def extract(unit: Unit, tree: str) -> Partial:
         What to process.
     tree : str
         Name of the TTree or RNTuple.
+    analysis : Analysis
+        What the jet assignment is for.
 
     Returns
     -------
@@ -135,16 +141,18 @@ def extract(unit: Unit, tree: str) -> Partial:
 
     def book(events: Any) -> Compile:
         root = load_root()
-        cuts = definition.select(events, varied=False, seed=0)
+        model = analysis.models[0]
+        cuts, selected = book_until(events, analysis, model.column)
         cuts["matched"] = (
-            cuts["one_btag"]
-            .Define("labels", "ttbar::quark_labels(GenPart_pdgId, GenPart_genPartIdxMother, GenPart_statusFlags)")
+            selected.Define(
+                "labels", "ttbar::quark_labels(GenPart_pdgId, GenPart_genPartIdxMother, GenPart_statusFlags)"
+            )
             .Define("quarks", "ttbar::matched_quarks(GenPart_eta, GenPart_phi, labels, Jet_eta, Jet_phi, jets)")
             .Define("true_permutation", "ttbar::true_permutation(labels, quarks)")
             .Filter("true_permutation >= 0")
             .Define(
                 "matched_event",
-                "ttbar::matched_event(event, true_permutation, features, "
+                f"ttbar::matched_event(event, true_permutation, {model.column}, "
                 "Jet_pt, Jet_eta, Jet_phi, Jet_mass, Jet_btagCSVV2, jets)",
             )
         )
@@ -153,7 +161,7 @@ def extract(unit: Unit, tree: str) -> Partial:
         root.ttbar.report_progress(counts["all"], worker.counter_address())
 
         def collect() -> dict[str, Any]:
-            cutflow = {definition.NOMINAL: {cut: int(count.GetValue()) for cut, count in counts.items()}}
+            cutflow = {NOMINAL: {cut: int(count.GetValue()) for cut, count in counts.items()}}
             return {"cutflow": cutflow, "records": (_as_array(taken.GetValue()),)}
 
         def compile_() -> Collect:
@@ -161,7 +169,7 @@ def extract(unit: Unit, tree: str) -> Partial:
 
         return compile_
 
-    return loop.run_unit(unit, tree, COLUMNS, book)
+    return loop.run_unit(unit, tree, {**analysis.columns, **GENERATOR_COLUMNS}, book)
 
 
 def ordered(records: NDArray[Any]) -> NDArray[Any]:

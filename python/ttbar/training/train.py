@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import xgboost
 
+from ttbar.analyses.analysis import Analysis
 from ttbar.execution import loop
 from ttbar.inputs.source import Source
 from ttbar.output import written_whole
@@ -28,6 +29,7 @@ class Options:
     """What a user can choose for a training; see `ttbar train --help`."""
 
     source: Source
+    analysis: Analysis
     output: Path
     folds: str
     search: Path | None
@@ -57,10 +59,10 @@ def train(options: Options) -> None:
         raise click.BadParameter(f"{options.output} must end in {' or '.join(FORMATS)}", param_hint="--output")
     search = {**boosting.SEARCH, **(boosting.read_search(options.search) if options.search else {})}
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    with Worker(partial(loop.initialise, options.threads, None), options.source.patience) as worker:
+    with Worker(partial(loop.initialise, options.threads, options.analysis), options.source.patience) as worker:
         say("Starting ROOT")
         ready = worker.ready()
-        events = matched_events.read(options.source, worker)
+        events = matched_events.read(options.source, options.analysis, worker)
     outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, ready.threads)
     judgements = {
         model_card.OUTCOME: evaluation.judge(outcome.scores, outcome.unseen["true_permutation"]),
@@ -97,13 +99,15 @@ def train(options: Options) -> None:
     say(f"the model is {options.output}, its card {options.output.with_suffix('.md')}")
 
 
-def validate_model(source: Source, model: Path, threads: int | None) -> dict[str, Judgement]:
+def validate_model(source: Source, analysis: Analysis, model: Path, threads: int | None) -> dict[str, Judgement]:
     """Judge a model on all matched events of a data set.
 
     Parameters
     ----------
     source : Source
         The events. They flatter a model that was trained on them.
+    analysis : Analysis
+        What it is for.
     model : pathlib.Path
         The model.
     threads : int or None
@@ -123,12 +127,12 @@ def validate_model(source: Source, model: Path, threads: int | None) -> dict[str
     AnalysisError
         If the event loop fails.
     """
-    with Worker(partial(loop.initialise, threads, str(model)), source.patience) as worker:
+    with Worker(partial(loop.initialise, threads, analysis, (str(model),)), source.patience) as worker:
         say("Starting ROOT")
         ready = worker.ready()
         # Through memory, where xgboost goes by the content of a file and not by its name, as the C++ code does.
         booster = xgboost.Booster({"nthread": ready.threads}, model_file=bytearray(model.read_bytes()))
-        events = matched_events.read(source, worker)
+        events = matched_events.read(source, analysis, worker)
     scores = boosting.predict(booster, events.records)
     return {
         model.name: evaluation.judge(scores, events.records["true_permutation"]),

@@ -1,0 +1,218 @@
+"""What the event loop computes of a unit: histograms and cutflow, or nothing but the reading."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import hist
+import numpy as np
+
+from ttbar import worker
+from ttbar.analyses.analysis import NOMINAL, Analysis, Histogram
+from ttbar.errors import AnalysisError
+from ttbar.execution.graph import WEIGHT, Graph, book
+from ttbar.execution.loop import Collect, Compile, by_file, run_unit
+from ttbar.execution.unit import LoopFailed, Partial, Unit
+from ttbar.library import load_root
+
+TOLERATED = 1e-3
+"""Share of the events after a cut that may be flawed in one way without an error; one always may."""
+
+Bins = Mapping[tuple[Histogram, str], Any]
+"""Contents of histograms, of type `ttbar::Bins`, by histogram and variation."""
+
+
+def analyse(unit: Unit, tree: str, analysis: Analysis, seed: int) -> Partial:
+    """Run an analysis on a unit.
+
+    Parameters
+    ----------
+    unit : Unit
+        What to process.
+    tree : str
+        Name of the TTree or RNTuple.
+    analysis : Analysis
+        What to measure.
+    seed : int
+        Seed of the jet-energy smearing.
+
+    Returns
+    -------
+    Partial
+        Histograms and cutflow of the unit.
+
+    Raises
+    ------
+    LoopFailed
+        If the loop fails, or too many events have values that are not finite, or lie outside of a histogram that is
+        to hold all of them.
+    """
+    varied = analysis.is_varied(unit.process, unit.variation)
+
+    def book_all(events: Any) -> Compile:
+        root = load_root()
+        graph = book(events, analysis, varied=varied, seed=seed)
+        counts = {cut: root.ttbar.count(root.RDF.AsRNode(node)) for cut, node in graph.cuts.items()}
+        selected = [root.ttbar.count_by_file(root.RDF.AsRNode(node)) for node in graph.regions.values()]
+        not_finite = _count_not_finite(root, graph)
+        filled = {
+            histogram: root.ttbar.histogram(
+                root.RDF.AsRNode(graph.regions[region.name]), *_arguments(root, histogram), WEIGHT
+            )
+            for region, histogram in analysis.histograms
+        }
+        root.ttbar.report_progress(counts["all"], worker.counter_address())
+
+        def compile_() -> Collect:
+            all_counts = {cut: root.ttbar.variations(count) for cut, count in counts.items()}
+            all_filled = {histogram: root.ttbar.variations(bins) for histogram, bins in filled.items()}
+
+            def collect() -> dict[str, Any]:
+                cutflow = _cutflow(all_counts, analysis.universes if varied else ())
+                bins = {
+                    (histogram, str(key).rpartition(":")[2]): results[key]
+                    for histogram, results in all_filled.items()
+                    for key in results.GetKeys()
+                }
+                _require_every_event(analysis, cutflow, bins)
+                anomalies = {}
+                for what, cut, found in chain(_of_columns(not_finite), _of_histograms(analysis, bins)):
+                    if found > max(1, TOLERATED * cutflow[NOMINAL][cut]):
+                        raise LoopFailed(f"{found} of {cutflow[NOMINAL][cut]} events after the cut {cut} have {what}")
+                    if found:
+                        anomalies[what] = found
+                return {
+                    "cutflow": cutflow,
+                    "selected": by_file(unit, tree, selected),
+                    "histograms": {
+                        (histogram.name, variation): as_hist(content, histogram)
+                        for (histogram, variation), content in bins.items()
+                    },
+                    "anomalies": anomalies,
+                }
+
+            return collect
+
+        return compile_
+
+    return run_unit(unit, tree, analysis.columns, book_all)
+
+
+def read_columns(unit: Unit, tree: str, columns: Sequence[str]) -> Partial:
+    """Read columns of a unit and compute nothing.
+
+    Parameters
+    ----------
+    unit : Unit
+        What to read.
+    tree : str
+        Name of the TTree or RNTuple.
+    columns : sequence of str
+        Names of the columns.
+
+    Returns
+    -------
+    Partial
+        Without histograms.
+    """
+
+    def book_reading(events: Any) -> Compile:
+        root = load_root()
+        read = events.Filter(f"ttbar::read({', '.join(columns)})")
+        count = root.ttbar.count(root.RDF.AsRNode(read))
+        root.ttbar.report_progress(count, worker.counter_address())
+
+        def compile_() -> Collect:
+            counts = {"all": root.ttbar.variations(count)}
+            return lambda: {"cutflow": _cutflow(counts, universes=())}
+
+        return compile_
+
+    return run_unit(unit, tree, dict.fromkeys(columns), book_reading)
+
+
+def as_hist(bins: Any, histogram: Histogram) -> hist.Hist[Any]:
+    """Copy the contents of a histogram out of C++.
+
+    Parameters
+    ----------
+    bins : ttbar::Bins
+        The contents.
+    histogram : Histogram
+        What it is.
+
+    Returns
+    -------
+    hist.Hist
+        Its axes are named after their columns; weighted storage.
+    """
+    copy = hist.Hist(
+        *(
+            # ROOT draws TeX without dollar signs.
+            hist.axis.Regular(axis.bins, axis.low, axis.high, name=axis.column, label=axis.label.replace("$", ""))
+            for axis in histogram.axes
+        ),
+        storage=hist.storage.Weight(),
+    )
+    view = copy.view(flow=True)
+    # The first axis runs fastest there.
+    view["value"] = np.asarray(bins.values).reshape(view.shape[::-1]).T
+    view["variance"] = np.asarray(bins.variances).reshape(view.shape[::-1]).T
+    return copy
+
+
+def _arguments(root: Any, histogram: Histogram) -> Iterator[Any]:
+    """Axes and columns of a histogram as C++ takes them."""
+    for axis in histogram.axes:
+        cpp = root.ttbar.RegularAxis()
+        cpp.bins, cpp.low, cpp.high, cpp.flow = axis.bins, axis.low, axis.high, axis.flow
+        yield from (cpp, axis.column)
+
+
+def _cutflow(counts: Mapping[str, Any], universes: Iterable[str]) -> dict[str, dict[str, int]]:
+    """Events by universe and cut; a cut that comes before the universes part is the same in all."""
+
+    def events(results: Any, universe: str) -> int:
+        keys = {str(key).rpartition(":")[2]: key for key in results.GetKeys()}
+        return int(results[keys.get(universe, NOMINAL)])
+
+    return {
+        universe: {cut: events(results, universe) for cut, results in counts.items()}
+        for universe in (NOMINAL, *universes)
+    }
+
+
+def _count_not_finite(root: Any, graph: Graph) -> list[tuple[str, tuple[str, ...], Any]]:
+    """Count events with values that are not finite, where they are read anyway: cut, columns, number of events."""
+    counts = []
+    for cut, node, columns in graph.first_reads:
+        floats = tuple(name for name in columns if graph.analysis.columns[name] == "RVec<float>")
+        if floats:
+            counts.append((cut, floats, root.ttbar.count_not_finite(root.RDF.AsRNode(node), floats)))
+    return counts
+
+
+def _of_columns(counts: Iterable[tuple[str, tuple[str, ...], Any]]) -> Iterator[tuple[str, str, int]]:
+    """What is wrong with columns, after which cut, and with how many events."""
+    for cut, columns, events in counts:
+        yield f"values that are not finite in {', '.join(columns)}", cut, int(events.GetValue())
+
+
+def _of_histograms(analysis: Analysis, bins: Bins) -> Iterator[tuple[str, str, int]]:
+    """What is wrong with the quantities of histograms, in which region, and with how many events at most."""
+    regions = {histogram: region.name for region, histogram in analysis.histograms}
+    for (histogram, variation), content in bins.items():
+        quantities = " or ".join(axis.column for axis in histogram.axes)
+        where = f"in {histogram.name}" + ("" if variation == NOMINAL else f", {variation}")
+        yield f"{quantities} outside of its axis {where}", regions[histogram], int(content.outside)
+        yield f"{quantities} or a weight that is not finite {where}", regions[histogram], int(content.not_finite)
+
+
+def _require_every_event(analysis: Analysis, cutflow: Mapping[str, Mapping[str, int]], bins: Bins) -> None:
+    """Fail unless each histogram knows of all the events that the cutflow counts."""
+    regions = {histogram: region.name for region, histogram in analysis.histograms}
+    for (histogram, variation), content in bins.items():
+        expected = cutflow.get(variation, cutflow[NOMINAL])[regions[histogram]]
+        found = int(content.entries + content.outside + content.not_finite)
+        if found != expected:
+            raise AnalysisError(f"{found} of {expected} events were filled into {histogram.name}, {variation}")

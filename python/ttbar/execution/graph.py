@@ -1,0 +1,211 @@
+"""The RDataFrame graph of an analysis."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from ttbar.analyses.analysis import SEED, Analysis, Cut, Define, Node, Vary
+
+WEIGHT = "weight"
+"""Column of the weight of an event."""
+
+
+@dataclass
+class Graph:
+    """Nodes of a dataframe that an analysis is interested in.
+
+    The text of an expression depends on the analysis and the options of a run alone, so that the interpreter compiles
+    it once for all samples.
+    """
+
+    analysis: Analysis
+    seed: int
+    varied: bool
+    """Whether the events are processed in all universes and with all weights."""
+    cuts: dict[str, Any] = field(default_factory=dict)
+    """The events after each of the analysis' cuts; `all` are those before."""
+    regions: dict[str, Any] = field(default_factory=dict)
+    """The events of each region, with the columns of its histograms and the weight."""
+    first_reads: list[tuple[str, Any, tuple[str, ...]]] = field(default_factory=list)
+    """Nodes whose expressions read columns that none before has read, with their last cut, and these columns."""
+
+    def add(self, node: Any, steps: Sequence[Node]) -> Any:
+        """Add steps to the graph.
+
+        Parameters
+        ----------
+        node
+            Where they begin.
+        steps : sequence of Define, Vary and Cut
+            The steps.
+
+        Returns
+        -------
+        node
+            Where they end.
+        """
+        for step in steps:
+            self._note_reads(node, step.condition if isinstance(step, Cut) else step.expression)
+            match step:
+                case Define():
+                    node = define(node, step.column, self._text(step.expression))
+                case Cut():
+                    node = self.cuts[step.name] = node.Filter(self._text(step.condition))
+                case Vary() if self.varied:
+                    names = [name for systematic in step.systematics for name in systematic.variations]
+                    node = node.Vary(step.column, self._text(step.expression), names, step.name)
+        return node
+
+    def _text(self, expression: str) -> str:
+        """An expression with the seed in it."""
+        return expression.replace(SEED, f"{self.seed}u")
+
+    def _note_reads(self, node: Any, expression: str) -> None:
+        """Note which columns of the file an expression is the first one to read."""
+        known = set(chain.from_iterable(columns for *_, columns in self.first_reads))
+        new = tuple(name for name in identifiers(expression) if name in self.analysis.columns and name not in known)
+        if new:
+            self.first_reads.append((list(self.cuts)[-1], node, new))
+
+
+def book(events: Any, analysis: Analysis, *, varied: bool, seed: int) -> Graph:
+    """Define selection and quantities of an analysis on a dataframe.
+
+    Parameters
+    ----------
+    events : ROOT.RDataFrame
+        The events.
+    analysis : Analysis
+        The analysis.
+    varied : bool
+        Whether to define the universes and the weight variations as well.
+    seed : int
+        Seed of the run.
+
+    Returns
+    -------
+    Graph
+        The nodes.
+    """
+    graph = Graph(analysis, seed, varied, cuts={"all": events})
+    node = graph.add(events, (*analysis.nodes, Define(WEIGHT, analysis.weight)))
+    for variation in analysis.weight_variations:
+        factors = f"ttbar::varied_weights({WEIGHT}, {variation.factors})"
+        node = graph.add(node, (Vary(variation.name, WEIGHT, factors, variation.systematics),))
+    for region in analysis.regions:
+        graph.regions[region.name] = graph.add(node, (Cut(region.name, region.condition), *region.definitions))
+    return graph
+
+
+def book_until(events: Any, analysis: Analysis, column: str) -> tuple[dict[str, Any], Any]:
+    """Define an analysis in the nominal universe as far as a column.
+
+    Parameters
+    ----------
+    events : ROOT.RDataFrame
+        The events.
+    analysis : Analysis
+        The analysis.
+    column : str
+        A column that its nodes define.
+
+    Returns
+    -------
+    cuts : dict of str to node
+        The events after each cut that comes before.
+    node
+        The events with the column.
+    """
+    columns = [getattr(step, "column", None) for step in analysis.nodes]
+    graph = Graph(analysis, seed=0, varied=False, cuts={"all": events})
+    return graph.cuts, graph.add(events, analysis.nodes[: columns.index(column) + 1])
+
+
+def book_skim(events: Any, analysis: Analysis) -> Any:
+    """Select the events that an analysis lets pass in any universe, with any seed.
+
+    Parameters
+    ----------
+    events : ROOT.RDataFrame
+        The events.
+    analysis : Analysis
+        The analysis.
+
+    Returns
+    -------
+    node
+        The selected ones.
+    """
+    last = max((at for at, step in enumerate(analysis.nodes) if isinstance(step, Cut) and step.in_skim), default=-1)
+    graph = Graph(analysis, seed=0, varied=False, cuts={"all": events})
+    return graph.add(events, tuple(_in_skim(analysis.nodes[: last + 1])))
+
+
+def _in_skim(steps: Sequence[Node]) -> Iterator[Node]:
+    """What a skim takes of the steps of an analysis."""
+    for step in steps:
+        match step:
+            case Define():
+                yield Define(step.column, step.in_skim or step.expression)
+            case Cut() if step.in_skim:
+                yield step
+
+
+def define(node: Any, column: str, expression: str) -> Any:
+    """Define a column; one of the same name in the file is hidden by it.
+
+    Parameters
+    ----------
+    node
+        Where to define it.
+    column, expression : str
+        Its name and what it is.
+
+    Returns
+    -------
+    node
+        The events with the column.
+    """
+    return (node.Redefine if node.HasColumn(column) else node.Define)(column, expression)
+
+
+def identifiers(expression: str) -> list[str]:
+    """Names in an expression, each once: of columns, namespaces and functions.
+
+    Parameters
+    ----------
+    expression : str
+        C++.
+
+    Returns
+    -------
+    list of str
+        Names, in the order in which they occur.
+    """
+    without_text = re.sub(r'"(\\.|[^"\\])*"', "", expression)
+    return list(dict.fromkeys(re.findall(r"(?<![.\w])(?<!->)[A-Za-z_]\w*", without_text)))
+
+
+def reserved_names(analysis: Analysis) -> frozenset[str]:
+    """Names that a column of a file cannot have, since RDataFrame would take them for it in expressions.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis.
+
+    Returns
+    -------
+    frozenset of str
+        Names of namespaces and functions in the expressions of the analysis.
+    """
+    steps = (*analysis.nodes, *chain.from_iterable(region.definitions for region in analysis.regions))
+    expressions = [step.condition if isinstance(step, Cut) else step.expression for step in steps]
+    expressions += [step.in_skim for step in steps if isinstance(step, Define) and step.in_skim]
+    expressions += [analysis.weight, *(variation.factors for variation in analysis.weight_variations)]
+    expressions += [region.condition for region in analysis.regions]
+    defined = {step.column for step in steps if isinstance(step, Define)}
+    used = chain.from_iterable(map(identifiers, expressions))
+    return frozenset(used) - set(analysis.columns) - defined - {WEIGHT}

@@ -1,0 +1,76 @@
+"""From the merged results of the event loop to what is written."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import hist
+
+from ttbar.analyses.analysis import NOMINAL, Analysis, histogram_name
+from ttbar.execution.unit import Partial
+from ttbar.inputs.files import CheckedSample
+
+
+def final_histograms(
+    analysis: Analysis, samples: Sequence[CheckedSample], partials: Mapping[str, Partial]
+) -> Iterator[tuple[str, hist.Hist[Any]]]:
+    """Normalise the histograms of all samples, and give them their names.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis.
+    samples : sequence of CheckedSample
+        The samples, with what became of their files.
+    partials : mapping of str to Partial
+        Results by name of the sample.
+
+    Yields
+    ------
+    name : str
+        `{histogram}_{process}[_{variation}]`.
+    histogram : hist.Hist
+        For the luminosity of the analysis.
+    """
+    for sample in samples:
+        weight = analysis.event_weight(sample.process, sample.nevts)
+        for (name, variation), histogram in partials[sample.name].histograms.items():
+            final = histogram * weight
+            if variation != NOMINAL:
+                yield histogram_name(name, sample.process, variation), final
+                continue
+            yield histogram_name(name, sample.process, sample.variation), final
+            if sample.variation == NOMINAL:
+                for constant in analysis.process(sample.process).constant_weights:
+                    for varied, factor in zip(constant.systematic.variations, constant.factors, strict=True):
+                        yield histogram_name(name, sample.process, varied), final * factor
+
+
+def final_cutflow(
+    analysis: Analysis, samples: Sequence[CheckedSample], partials: Mapping[str, Partial]
+) -> dict[str, Any]:
+    """Events and normalised events by sample, universe and cut.
+
+    Parameters
+    ----------
+    analysis, samples, partials
+        As in `final_histograms`.
+
+    Returns
+    -------
+    dict
+        The content of `cutflow.json`.
+    """
+    return {
+        sample.name: {
+            universe: [
+                {
+                    "cut": cut,
+                    "events": events,
+                    "weighted": events * analysis.event_weight(sample.process, sample.nevts),
+                }
+                for cut, events in cuts.items()
+            ]
+            for universe, cuts in partials[sample.name].cutflow.items()
+        }
+        for sample in samples
+    }

@@ -1,0 +1,132 @@
+"""What a result is made of, and how long it took."""
+
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from ttbar.analyses.analysis import Analysis
+from ttbar.execution.loop import Ready
+from ttbar.execution.unit import Partial
+from ttbar.inputs.files import CheckedSample
+
+PACKAGES = ("ttbar", "cabinetry", "hist", "iminuit", "matplotlib", "mplhep", "numpy", "pyhf", "scipy", "uproot")
+
+
+class Stopwatch:
+    """When a run began, and how long its steps take."""
+
+    def __init__(self) -> None:
+        self.date = datetime.now(UTC)
+        self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def time(self, step: str) -> Iterator[None]:
+        """Time a step.
+
+        Parameters
+        ----------
+        step : str
+            What it is called; the time of a step that comes again is added.
+        """
+        started = time.perf_counter()
+        yield
+        self.seconds[f"{step}_s"] = self.seconds.get(f"{step}_s", 0) + time.perf_counter() - started
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run began."""
+        return time.perf_counter() - self._start
+
+
+def provenance(
+    analysis: Analysis,
+    options: Mapping[str, Any],
+    ready: Ready,
+    samples: Sequence[CheckedSample],
+    partials: Mapping[str, Partial],
+    started: datetime,
+) -> dict[str, Any]:
+    """What a result is made of.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis.
+    options : mapping
+        What the user chose, those of the source by themselves.
+    ready : Ready
+        What the event loop worked with.
+    samples : sequence of CheckedSample
+        The samples, with what became of their files.
+    partials : mapping of str to Partial
+        Results by name of the sample.
+    started : datetime.datetime
+        When the run began.
+
+    Returns
+    -------
+    dict
+        The content of `run.json`.
+    """
+    chosen = {name: value for name, value in options.items() if name not in ("source", "analysis")}
+    return {
+        "status": "complete",
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            "ROOT": ready.root_version,
+            **{package: version(package) for package in PACKAGES},
+        },
+        "code": ready.code,
+        "options": {**options["source"], **chosen},
+        "analysis": {
+            "name": analysis.name,
+            "sha256": analysis.sha256,
+            "luminosity_per_pb": analysis.luminosity,
+            "cross_sections_pb": {process.name: process.cross_section for process in analysis.simulated},
+            "cuts": analysis.cuts,
+            "definition": asdict(analysis),
+        },
+        "models": [
+            {"name": model.name, "path": str(path), "sha256": sha256}
+            for model, path, sha256 in zip(analysis.models, options["models"], ready.models, strict=True)
+        ],
+        "samples": {
+            sample.name: {
+                "nevts": sample.nevts,
+                "expected": sample.entries,
+                "processed": partials[sample.name].events,
+                "anomalies": dict(partials[sample.name].anomalies),
+            }
+            for sample in samples
+        },
+        "files": accounts(samples),
+    }
+
+
+def accounts(samples: Sequence[CheckedSample]) -> list[dict[str, Any]]:
+    """What became of each file.
+
+    Parameters
+    ----------
+    samples : sequence of CheckedSample
+        The samples.
+
+    Returns
+    -------
+    list of dict
+        One for each file, in the order of the data set.
+    """
+    found = []
+    for record in (record for sample in samples for record in sample.records):
+        account = asdict(replace(record, checked=None)) | {"source": record.checked and record.checked.source}
+        del account["checked"]
+        found.append(account)
+    return found
