@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import xgboost
 
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.agc_v1 import analysis as agc_v1
 from ttbar.execution import loop
-from ttbar.execution.loop import Unit
+from ttbar.execution.unit import Unit
 from ttbar.inputs.dataset import load_dataset
 from ttbar.inputs.delivery import Request, deliver
 from ttbar.library import load_root, resource
@@ -97,11 +97,13 @@ def simulated_rows() -> np.ndarray:
     """Features of all permutations of simulated events."""
     simulated = 60 * N_EVENTS  # of which one in fifty matches
     with tempfile.TemporaryDirectory() as folder, Worker() as worker:
-        worker.call(loop.initialise, 1, None)
+        worker.call(loop.initialise, 1, agc_v1)
         dataset = worker.call(simulate, Path(folder), simulated, ["ttbar__nominal"], 1, False)
-        samples = load_dataset(dataset, definition.PROCESSES)
-        (sample,) = deliver(samples, Request("Events", matched_events.COLUMNS, patience=600))
-        result = worker.call(matched_events.extract, Unit("ttbar", "nominal", sample.good), "Events")
+        samples = load_dataset(dataset, agc_v1.variations)
+        (sample,) = deliver(
+            samples, Request("Events", {**agc_v1.columns, **matched_events.GENERATOR_COLUMNS}, patience=600)
+        )
+        result = worker.call(matched_events.extract, Unit("ttbar", "nominal", sample.good), "Events", agc_v1)
     events = np.concatenate(result.records)
     return events["features"][:N_EVENTS].reshape(N_EVENTS * N_ROWS, N_FEATURES)
 

@@ -20,9 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ttbar import output, simulate
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.agc_v1 import analysis as agc_v1
+from ttbar.analyses.analysis import NOMINAL
 from ttbar.execution import loop
-from ttbar.execution.loop import Collect, Compile, Cost, Partial, Unit
+from ttbar.execution.analyse import analyse as analyse_unit
+from ttbar.execution.graph import book
+from ttbar.execution.loop import Collect, Compile
+from ttbar.execution.unit import Cost, Partial, Unit
 from ttbar.inputs.dataset import load_dataset
 from ttbar.inputs.delivery import Request, deliver
 from ttbar.library import load_root, resource
@@ -36,32 +40,32 @@ MODEL = resource("models", "jet_assignment.json")
 
 def read_lazily(unit: Unit) -> Partial:
     """Read the columns of the analysis and compute nothing: leptons first, the others for events with one."""
-    others = [column for column in definition.COLUMNS if column not in ("Electron_pt", "Muon_pt")]
+    others = [column for column in agc_v1.columns if column not in ("Electron_pt", "Muon_pt")]
 
-    def book(events: Any) -> Compile:
+    def book_reading(events: Any) -> Compile:
         root = load_root()
-        cuts, _ = definition.graph(events, varied=False, seed=1)
+        cuts = book(events, agc_v1, varied=False, seed=1).cuts
         nodes = {"all": events, "read": cuts["one_lepton"].Filter(f"ttbar::read({', '.join(others)})")}
         booked = {name: root.ttbar.count(root.RDF.AsRNode(node)) for name, node in nodes.items()}
 
         def compile_() -> Collect:
             counts = {name: root.ttbar.variations(count) for name, count in booked.items()}
-            return lambda: {"cutflow": {definition.NOMINAL: {k: int(v["nominal"]) for k, v in counts.items()}}}
+            return lambda: {"cutflow": {NOMINAL: {k: int(v["nominal"]) for k, v in counts.items()}}}
 
         return compile_
 
-    return loop.run_unit(unit, "Events", definition.COLUMNS, book)
+    return loop.run_unit(unit, "Events", agc_v1.columns, book_reading)
 
 
 def analyse(unit: Unit) -> Partial:
     """Run the analysis."""
-    return loop.analyse(unit, "Events", 1)
+    return analyse_unit(unit, "Events", agc_v1, 1)
 
 
 def cost_of(function: Callable[[Unit], Partial], units: list[Unit], threads: int) -> Cost:
     """Cost of a function for all units, in a new process."""
     with Worker() as worker:
-        worker.call(loop.initialise, threads, str(MODEL))
+        worker.call(loop.initialise, threads, agc_v1, (str(MODEL),))
         return reduce(add, [worker.call(function, unit).cost for unit in units])
 
 
@@ -84,7 +88,7 @@ def main(events: int, repeat: int) -> None:
         if not dataset.exists():
             samples = worker.call(simulate.simulated_samples)
             worker.call(simulate.simulate, folder, events, samples, 1, True)
-    samples = deliver(load_dataset(dataset, definition.PROCESSES), Request("Events", definition.COLUMNS, patience=600))
+    samples = deliver(load_dataset(dataset, agc_v1.variations), Request("Events", agc_v1.columns, patience=600))
     units = [Unit(sample.process, sample.variation, sample.good) for sample in samples]
     n_events = sum(unit.entries for unit in units)
 

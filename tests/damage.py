@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from ttbar.analyses.agc_v1.definition import COLUMNS
+from ttbar.analyses.agc_v1 import COLUMNS
 from ttbar.library import load_root
 
 ENTRIES = 500

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttbar.analyses.agc_v1.definition import PROCESSES
+from ttbar.analyses.agc_v1 import analysis as agc_v1
 from ttbar.errors import InputError
 from ttbar.inputs.dataset import InputFile, Sample, limit_files, load_dataset, select_samples
 from ttbar.library import resource
@@ -300,7 +300,7 @@ def test_the_first_files_of_each_sample_are_kept():
 
 
 def test_the_public_data_set_is_complete(test_data):
-    samples = load_dataset(resource("datasets", "agc2015.json"), PROCESSES)
+    samples = load_dataset(resource("datasets", "agc2015.json"), agc_v1.variations)
     listed = {
         (sample.process, sample.variation, file.path.split("/1.0.0/")[1], str(file.entries))
         for sample in samples

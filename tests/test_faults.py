@@ -44,14 +44,14 @@ from damage import (
 )
 from program import PROGRAM, Results, assert_fails, run_analysis
 
-from ttbar.analyses.agc_v1.definition import DATA, PROCESSES
+from ttbar.analyses.agc_v1 import analysis as agc_v1
 from ttbar.inputs.checksum import checksum_of
 from ttbar.library import resource
 
 MODEL = resource("models", "jet_assignment.json")
 # Those without universes come first: their graph is compiled sooner, and a crash has it compiled again.
 SAMPLES = [
-    f"{process}__{variation}" for process in PROCESSES if process != DATA for variation in PROCESSES[process][::-1]
+    f"{process.name}__{variation}" for process in agc_v1.simulated[::-1] for variation in process.variations[::-1]
 ]
 A_RUN_HANGS_AFTER_S = 300
 NOT_A_SUPERUSER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()

@@ -30,7 +30,7 @@ from damage import (
 )
 
 import ttbar.inputs.delivery
-from ttbar.analyses.agc_v1.definition import COLUMNS
+from ttbar.analyses.agc_v1 import COLUMNS
 from ttbar.errors import InputError
 from ttbar.inputs import source
 from ttbar.inputs.checksum import checksum_of

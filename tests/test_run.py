@@ -11,7 +11,7 @@ import uproot
 from compare import assert_equal_histograms, compare_cutflow, compare_histograms
 from program import Results, assert_fails, is_running, run_analysis, start_processing, ttbar, workers_of
 
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses import agc_v1
 from ttbar.library import load_root, resource
 
 EVENTS = 20_000
@@ -57,7 +57,7 @@ def rntuple(demo, tmp_path_factory) -> Path:
                 for part in range(3)
             ]
             for part, begin, end in zip(parts, cuts, cuts[1:], strict=False):
-                columns = list(definition.COLUMNS)
+                columns = list(agc_v1.COLUMNS)
                 events.Range(begin, end).Snapshot("Events", str(folder / part["path"]), columns, options)
                 part["entries"] = part["nevts"]
             parts[0]["nevts"] += sum(file["nevts"] for file in files) - EVENTS

@@ -9,7 +9,7 @@ import uproot
 from compare import assert_equal_histograms
 from program import Results, assert_fails, run_analysis, ttbar
 
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses import agc_v1
 from ttbar.library import load_root
 from ttbar.simulate import simulate
 
@@ -29,7 +29,7 @@ def toy(tmp_path_factory):
     for file in content["ttbar"]["ME_var"]["files"]:
         events = root.RDataFrame("Events", str(folder / file["path"]))
         file["path"] = f"rntuple_{file['path']}"
-        events.Snapshot("Events", str(folder / file["path"]), list(definition.COLUMNS), options)
+        events.Snapshot("Events", str(folder / file["path"]), list(agc_v1.COLUMNS), options)
     content["data"] = {"nominal": {"files": [content["ttbar"]["nominal"]["files"][0]["path"]]}}
     dataset.write_text(json.dumps(content))
     return dataset
@@ -59,7 +59,7 @@ def test_a_run_on_skims_gives_the_same_histograms(toy, tmp_path, format_, thread
     first = json.loads((tmp_path / "skim" / "dataset.json").read_text())["ttbar"]["nominal"]["files"][0]
     with uproot.open(tmp_path / "skim" / first["path"]) as file:
         events = file["Events"]
-        assert set(definition.COLUMNS) <= set(events.keys())
+        assert set(agc_v1.COLUMNS) <= set(events.keys())
         assert len(events.keys()) < 30
         assert events.num_entries == first["entries"]
 
@@ -118,21 +118,22 @@ def test_no_outdated_or_damaged_skim_is_used(toy, tmp_path):
 
 
 def test_the_code_is_part_of_what_a_skim_is_made_from(monkeypatch, tmp_path):
-    from ttbar.execution.loop import Cost, Partial, Unit
     from ttbar.execution.skim import Skims
+    from ttbar.execution.unit import Cost, Partial, Unit
     from ttbar.inputs.files import CheckedFile
 
     file = CheckedFile("/in.root", "/in.root", (), 10, 10, "TTree", "uuid", 100, "1")
     unit = Unit("ttbar", "nominal", (file,))
-    skims = Skims(tmp_path, "TTree", "Events", None, "code")
+    skims = Skims(tmp_path, "TTree", "Events", agc_v1.analysis, None, "code")
     (tmp_path / skims.describe.__self__._path(unit).name).write_bytes(b"events")
     skims.save(unit, Partial(Cost(), {"/in.root": 10}, {}, {"/in.root": 3}))
     loaded = skims.load(unit)
     assert (loaded.processed, loaded.selected) == ({"/in.root": 10}, {"/in.root": 3})
     for other in (
-        Skims(tmp_path, "TTree", "Events", None, "other code"),
-        Skims(tmp_path, "RNTuple", "Events", None, "code"),
-        Skims(tmp_path, "TTree", "Other", None, "code"),
+        Skims(tmp_path, "TTree", "Events", agc_v1.analysis, None, "other code"),
+        Skims(tmp_path, "RNTuple", "Events", agc_v1.analysis, None, "code"),
+        Skims(tmp_path, "TTree", "Other", agc_v1.analysis, None, "code"),
+        Skims(tmp_path, "TTree", "Events", agc_v1.define(min_jet_pt=31.0), None, "code"),
     ):
         assert other.load(unit) is None
 
@@ -142,10 +143,10 @@ def test_a_sample_without_an_event_worth_keeping(format_, tmp_path):
     root = load_root()
     path = tmp_path / "nothing.root"
     frame = root.RDataFrame(10)
-    for name, type_ in definition.COLUMNS.items():
+    for name, type_ in agc_v1.COLUMNS.items():
         value = f"ROOT::{type_}{{}}" if "RVec" in type_ else f"static_cast<{type_}>(rdfentry_)"
         frame = frame.Define(name, value)
-    frame.Snapshot("Events", str(path), list(definition.COLUMNS))
+    frame.Snapshot("Events", str(path), list(agc_v1.COLUMNS))
     dataset = tmp_path / "dataset.json"
     dataset.write_text(json.dumps({"wjets": {"nominal": {"files": [str(path)]}}}))
     skim("--dataset", dataset, "--output", tmp_path / "skim", "--format", format_)
@@ -177,7 +178,7 @@ def test_files_that_a_query_delivered(toy, tmp_path):
     """Another name of the tree, the needed columns alone."""
     path = toy.parent / "ttbar__nominal_0.root"
     delivered = tmp_path / "delivered.root"
-    load_root().RDataFrame("Events", str(path)).Snapshot("servicex", str(delivered), list(definition.COLUMNS))
+    load_root().RDataFrame("Events", str(path)).Snapshot("servicex", str(delivered), list(agc_v1.COLUMNS))
     dataset = tmp_path / "dataset.json"
     histograms = []
     for file, *tree in (
@@ -200,5 +201,5 @@ def test_a_skim_does_not_replace_the_data_set_that_it_is_made_from(toy, tmp_path
 
 def test_the_largest_jet_scale_is_never_reached():
     """The smallest u that the 32 bits of a draw give, and the largest cosine."""
-    largest = 1 + definition.JET_RESOLUTION * np.sqrt(-2 * np.log(0.5 / 2**32))
-    assert definition.JET_SCALE_UP < largest < definition.LARGEST_JET_SCALE < 1.01 * largest
+    largest = 1 + agc_v1.JET_RESOLUTION * np.sqrt(-2 * np.log(0.5 / 2**32))
+    assert agc_v1.JET_SCALE_UP < largest < agc_v1.LARGEST_JET_SCALE < 1.01 * largest

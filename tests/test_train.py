@@ -19,9 +19,10 @@ from compare import compare_histograms
 from program import assert_fails, run_analysis, ttbar
 from scipy.stats import rankdata
 
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses import agc_v1
 from ttbar.errors import InputError
 from ttbar.execution import loop
+from ttbar.execution.graph import book
 from ttbar.inputs.dataset import load_dataset
 from ttbar.inputs.source import Source
 from ttbar.library import load_root, resource
@@ -49,6 +50,9 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+COLUMNS = {**agc_v1.COLUMNS, **matched_events.GENERATOR_COLUMNS}
+
+
 @pytest.fixture(scope="module")
 def source(folder) -> Source:
     return replace(GOOD, dataset=str(folder / "toy" / "dataset.json"))
@@ -57,8 +61,8 @@ def source(folder) -> Source:
 @pytest.fixture(scope="module")
 def events(source) -> matched_events.MatchedEvents:
     with Worker() as worker:
-        worker.call(loop.initialise, 2, None)
-        return matched_events.read(source, worker)
+        worker.call(loop.initialise, 2, agc_v1.analysis)
+        return matched_events.read(source, agc_v1.analysis, worker)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +144,7 @@ def true_permutation(event: Any) -> int:
 
 
 def test_truth_agrees_with_a_labelling_from_the_tops_down(folder, events):
-    columns = [*matched_events.COLUMNS]
+    columns = list(COLUMNS)
     paths = sorted((folder / "toy").glob("*.root"))
     stored = uproot.concatenate([f"{path}:Events" for path in paths], columns)
     jets = stored.Jet_pt > 30
@@ -179,9 +183,8 @@ def test_training_features_are_those_of_the_analysis_to_the_last_bit(folder, eve
     root = load_root()
     root.ttbar.load_models([str(SHIPPED)])
     frame = root.RDataFrame("Events", [str(path) for path in (folder / "toy").glob("*.root")])
-    _, regions = definition.graph(frame, varied=True, seed=1)
     analysis = {}
-    for node in regions.values():
+    for node in book(frame, agc_v1.analysis, varied=True, seed=1).regions.values():
         columns = node.AsNumpy(["event", "features"])
         features = (np.array(list(one), np.float32).reshape(12, 19) for one in columns["features"])
         analysis |= dict(zip(columns["event"].tolist(), features, strict=True))
@@ -211,8 +214,8 @@ def test_events_do_not_depend_on_threads_files_and_their_order(folder, source, e
     dataset = tmp_path / "dataset.json"
     dataset.write_text(json.dumps({"ttbar": {"nominal": {"files": reordered}}}))
     with Worker() as worker:
-        worker.call(loop.initialise, 1, None)
-        again = matched_events.read(replace(source, dataset=str(dataset)), worker)
+        worker.call(loop.initialise, 1, agc_v1.analysis)
+        again = matched_events.read(replace(source, dataset=str(dataset)), agc_v1.analysis, worker)
     assert again.records.tobytes() == events.records.tobytes()
     assert again.sha256 == events.sha256
     assert again.dataset_sha256 != events.dataset_sha256
@@ -364,7 +367,7 @@ def test_the_card_says_what_another_computation_finds(card, events):
 
 def test_a_fold_is_trained_on_its_events_alone(source, events, tmp_path):
     (tmp_path / "search.json").write_text('{"learning_rate": [0.3], "min_child_weight": [1], "subsample": [0.7]}')
-    options = Options(source, tmp_path / "odd.ubj", "odd", tmp_path / "search.json", 10, 2, 5)
+    options = Options(source, agc_v1.analysis, tmp_path / "odd.ubj", "odd", tmp_path / "search.json", 10, 2, 5)
     train(options)
     records = events.records
     seen = (records["number"] % 2 == 1) & (records["number"] // 2 % 5 != 0)
@@ -384,7 +387,7 @@ def test_a_fold_is_trained_on_its_events_alone(source, events, tmp_path):
 
 def subset(source: Source, folder: Path, condition: str, columns: tuple[str, ...]) -> Source:
     """Some of the events, with some of the columns."""
-    [sample] = load_dataset(Path(source.dataset), definition.PROCESSES)
+    [sample] = load_dataset(Path(source.dataset), agc_v1.analysis.variations)
     frame = load_root().RDataFrame("Events", [file.path for file in sample.files])
     frame.Filter(condition).Snapshot("Events", str(folder / "subset.root"), list(columns))
     (folder / "subset.json").write_text(json.dumps({"ttbar": {"nominal": {"files": ["subset.root"]}}}))
@@ -394,10 +397,10 @@ def subset(source: Source, folder: Path, condition: str, columns: tuple[str, ...
 @pytest.mark.parametrize(
     ("condition", "columns", "words"),
     [
-        ("event % 2 == 0", tuple(matched_events.COLUMNS), ["smallest of four parts has 0"]),
-        ("rdfentry_ < 2000", tuple(matched_events.COLUMNS), ["matched events are too few"]),
-        ("event >= 0", tuple(definition.COLUMNS), ["subset.root", "GenPart_"]),
-        ("nJet == 0", tuple(matched_events.COLUMNS), ["none of 0 selected events"]),
+        ("event % 2 == 0", tuple(COLUMNS), ["smallest of four parts has 0"]),
+        ("rdfentry_ < 2000", tuple(COLUMNS), ["matched events are too few"]),
+        ("event >= 0", tuple(agc_v1.COLUMNS), ["subset.root", "GenPart_"]),
+        ("nJet == 0", tuple(COLUMNS), ["none of 0 selected events"]),
     ],
 )
 def test_bad_events_give_a_sentence_and_no_model(condition, columns, words, source, tmp_path):
@@ -407,7 +410,7 @@ def test_bad_events_give_a_sentence_and_no_model(condition, columns, words, sour
     output.parent.mkdir()
     output.write_text("an earlier model")
     with pytest.raises(InputError) as error:
-        train(Options(bad, output, "both", None, 50, 2, 1))
+        train(Options(bad, agc_v1.analysis, output, "both", None, 50, 2, 1))
     assert "\n" not in str(error.value)
     for word in words:
         assert word in str(error.value)
@@ -428,7 +431,9 @@ def test_a_bad_search_is_told_before_anything_else(search, words, tmp_path):
     path = tmp_path / "search.json"
     path.write_text(search)
     with pytest.raises(InputError) as error:
-        train(Options(replace(GOOD, dataset="nowhere.json"), tmp_path / "m.json", "both", path, 50, 1, 1))
+        train(
+            Options(replace(GOOD, dataset="nowhere.json"), agc_v1.analysis, tmp_path / "m.json", "both", path, 50, 1, 1)
+        )
     for word in (str(path), *words):
         assert word in str(error.value)
     assert list(tmp_path.iterdir()) == [path]
@@ -444,7 +449,7 @@ def test_a_hyperparameter_that_xgboost_refuses(source, tmp_path):
 
 def test_the_name_of_a_model_tells_its_format(tmp_path):
     with pytest.raises(click.BadParameter, match=r"\.json or \.ubj"):
-        train(Options(GOOD, tmp_path / "model.txt", "both", None, 50, 1, 1))
+        train(Options(GOOD, agc_v1.analysis, tmp_path / "model.txt", "both", None, 50, 1, 1))
 
 
 # Models of other people.
@@ -471,18 +476,18 @@ def other_model(path: Path, n_features: int = 19, names: list[str] | None = None
 def test_models_of_other_features_are_refused(source, events, tmp_path):
     names = list(events.feature_names)
     with pytest.raises(InputError, match=r"few\.json.* 18"):
-        validate_model(source, other_model(tmp_path / "few.json", 18), 1)
+        validate_model(source, agc_v1.analysis, other_model(tmp_path / "few.json", 18), 1)
     with pytest.raises(InputError, match=r"reversed\.ubj.*features"):
-        validate_model(source, other_model(tmp_path / "reversed.ubj", names=names[::-1]), 1)
+        validate_model(source, agc_v1.analysis, other_model(tmp_path / "reversed.ubj", names=names[::-1]), 1)
     (tmp_path / "text.json").write_text("{}")
     with pytest.raises(InputError, match=r"text\.json"):
-        validate_model(source, tmp_path / "text.json", 1)
+        validate_model(source, agc_v1.analysis, tmp_path / "text.json", 1)
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_models_of_the_same_features_are_judged(source, events, named, tmp_path):
     path = other_model(tmp_path / "other.ubj", names=list(events.feature_names) if named else None)
-    judged = validate_model(source, path, 1)
+    judged = validate_model(source, agc_v1.analysis, path, 1)
     assert judged["other.ubj"].auc.value < judged["chi-square of the W and top masses"].auc.value
 
 
@@ -492,7 +497,7 @@ def better(one: Judgement, other: Judgement) -> float:
 
 
 def test_the_shipped_model_is_better_than_any_yardstick(source):
-    judged = validate_model(source, SHIPPED, 2)
+    judged = validate_model(source, agc_v1.analysis, SHIPPED, 2)
     model = judged.pop(SHIPPED.name)
     assert len(judged) == 3
     for yardstick in judged.values():
