@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 NOMINAL = "nominal"
 """The variation that is none."""
@@ -478,6 +478,32 @@ class Analysis:
                     f"{region.histogram!r}, which is not defined"
                 )
         _require_unique("regions of the fit", (region.name for region in self.fit.regions))
+
+
+def from_plain(content: Mapping[str, Any]) -> Analysis:
+    """Make an analysis of what `dataclasses.asdict` and JSON have made of one.
+
+    Parameters
+    ----------
+    content : mapping
+        The fields of the analysis.
+
+    Returns
+    -------
+    Analysis
+        The analysis.
+
+    Raises
+    ------
+    ValueError
+        If it is not one.
+    """
+    import cattrs
+
+    try:
+        return cattrs.structure(content, Analysis)
+    except Exception as error:  # a group of errors, one for each field
+        raise ValueError("; ".join(cattrs.transform_error(error))) from None
 
 
 def histogram_name(histogram: str, process: str, variation: str) -> str:

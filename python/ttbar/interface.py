@@ -1,0 +1,403 @@
+"""The program as functions: what the command line calls, for notebooks and scripts.
+
+What goes wrong is one of the exceptions of `ttbar.errors`, with the sentence that the command line prints.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ttbar.analyses.analysis import Analysis
+from ttbar.analyses.catalogue import DEFAULT, load
+
+if TYPE_CHECKING:
+    from ttbar.inputs.files import Format
+    from ttbar.inputs.source import Source
+    from ttbar.jobs.check import Checked
+    from ttbar.results.folder import FitResult, Results
+    from ttbar.results.validate import Comparison
+
+PathLike = str | Path
+AnalysisLike = str | Path | Analysis
+"""An analysis, its name, or a Python file that defines one."""
+
+
+def run(
+    dataset: PathLike = "demo",
+    *,
+    analysis: AnalysisLike = DEFAULT,
+    model: PathLike | Sequence[PathLike] = (),
+    threads: int | None = None,
+    output: PathLike = "output",
+    skim: PathLike | None = None,
+    seed: int = 1,
+    resume: bool = False,
+    io_only: str | None = None,
+    plots: bool = True,
+    fit: bool = True,
+    **inputs: Any,
+) -> "Results":
+    """Go from a data set to histograms, plots, the fitted cross-section and a page.
+
+    Parameters
+    ----------
+    dataset : path-like
+        `demo`, `agc2015`, or a JSON file.
+    analysis : str, path-like or Analysis
+        What to measure.
+    model : path-like or sequence of path-like, optional
+        Models in the order of the analysis; by default those that come with the program.
+    threads : int, optional
+        Number of threads; by default as many as there are cores.
+    output : path-like
+        Results folder.
+    skim : path-like, optional
+        Folder for small copies of the files, which are made once and then used.
+    seed : int
+        Seed of the jet-energy smearing.
+    resume : bool
+        Whether to go on from what an interrupted run with the same options finished.
+    io_only : str, optional
+        Read this share of a NanoAOD file, in percent, and compute nothing.
+    plots, fit : bool
+        Whether to plot and to fit.
+    **inputs
+        Which events, as `wanted` takes them.
+
+    Returns
+    -------
+    Results
+        What is in the results folder.
+
+    Raises
+    ------
+    UsageError
+        If the arguments are wrong by themselves.
+    InputError
+        If a file is missing or wrong.
+    AnalysisError
+        If the event loop or the fit fails.
+    Interrupted
+        If the user interrupts it.
+    """
+    from ttbar.jobs.run import Options
+    from ttbar.jobs.run import run as run_job
+    from ttbar.results.folder import Results
+
+    run_job(
+        Options(
+            source=wanted(dataset, **inputs),
+            analysis=loaded(analysis),
+            skim=Path(skim) if skim else None,
+            models=_paths(model),
+            threads=threads,
+            output=Path(output),
+            seed=seed,
+            resume=resume,
+            io_only=io_only,
+            plots=plots,
+            fit=fit,
+        )
+    )
+    return Results(output)
+
+
+def open(folder: PathLike = "output") -> "Results":
+    """Open a results folder.
+
+    Parameters
+    ----------
+    folder : path-like
+        The folder of a run.
+
+    Returns
+    -------
+    Results
+        What is in it.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder.
+    """
+    from ttbar.results.folder import Results
+
+    return Results(folder)
+
+
+def check(
+    dataset: PathLike = "demo",
+    *,
+    analysis: AnalysisLike = DEFAULT,
+    model: PathLike | Sequence[PathLike] = (),
+    **inputs: Any,
+) -> "Checked":
+    """Check all that a run would check, without running.
+
+    Parameters
+    ----------
+    dataset, analysis, model
+        As in `run`.
+    **inputs
+        Which events, as `wanted` takes them.
+
+    Returns
+    -------
+    Checked
+        What became of each file, bad ones included.
+
+    Raises
+    ------
+    UsageError
+        If the arguments are wrong by themselves.
+    InputError
+        If the data set, the analysis or a model cannot be used.
+    """
+    from ttbar.jobs.check import check as check_job
+
+    return check_job(wanted(dataset, **inputs), loaded(analysis), _paths(model))
+
+
+def skim(
+    dataset: PathLike = "demo",
+    *,
+    output: PathLike,
+    analysis: AnalysisLike = DEFAULT,
+    threads: int | None = None,
+    format: "Format" = "TTree",
+    **inputs: Any,
+) -> Path:
+    """Write a small copy of each file, with all that an analysis reads and can select.
+
+    Parameters
+    ----------
+    dataset, analysis, threads
+        As in `run`.
+    output : path-like
+        Folder for the copies.
+    format : {"TTree", "RNTuple"}
+        How to store the events.
+    **inputs
+        Which events, as `wanted` takes them.
+
+    Returns
+    -------
+    pathlib.Path
+        The data set file of the copies, for `run`.
+
+    Raises
+    ------
+    UsageError
+        If the arguments are wrong by themselves.
+    InputError
+        If a file is missing or wrong.
+    """
+    from ttbar.execution.skim import skim as skim_files
+
+    return skim_files(wanted(dataset, **inputs), loaded(analysis), Path(output), format, threads).dataset
+
+
+def fit(
+    histograms: PathLike,
+    output: PathLike,
+    *,
+    analysis: AnalysisLike | None = None,
+    config: PathLike | None = None,
+    variable: str = "observable",
+    ranking: bool = False,
+    scan: bool = False,
+) -> "FitResult":
+    """Fit the strength of the signal to histograms.
+
+    Parameters
+    ----------
+    histograms : path-like
+        ROOT file of histograms.
+    output : path-like
+        Results folder.
+    analysis : str, path-like or Analysis, optional
+        What was measured; by default what the `run.json` beside the histograms says, or else `agc-v1`.
+    config : path-like, optional
+        Configuration in cabinetry's layout; by default it is made from the analysis.
+    variable : str
+        What to fit.
+    ranking, scan : bool
+        Whether to compute the impacts of the nuisance parameters, and to scan the likelihood.
+
+    Returns
+    -------
+    FitResult
+        The fit.
+
+    Raises
+    ------
+    InputError
+        If the histograms or the configuration cannot be used.
+    AnalysisError
+        If the fit does not converge.
+    """
+    from ttbar.results.fit import fit as fit_histograms
+    from ttbar.results.folder import FitResult
+
+    content = fit_histograms(
+        Path(histograms),
+        Path(output),
+        analysis=of_histograms(histograms, analysis),
+        config=Path(config) if config else None,
+        variable=variable,
+        ranking=ranking,
+        scan=scan,
+    )
+    return FitResult(content)
+
+
+def plot(histograms: PathLike, output: PathLike, *, analysis: AnalysisLike | None = None) -> None:
+    """Plot histograms.
+
+    Parameters
+    ----------
+    histograms, output, analysis
+        As in `fit`.
+
+    Raises
+    ------
+    InputError
+        If the histograms cannot be used.
+    """
+    from ttbar.results.plot import plot as plot_histograms
+
+    plot_histograms(Path(histograms), Path(output), of_histograms(histograms, analysis))
+
+
+def validate(a: PathLike, b: PathLike) -> "Comparison":
+    """Compare two sets of histograms, bin by bin.
+
+    Parameters
+    ----------
+    a, b : path-like
+        ROOT files, or one and a JSON reference.
+
+    Returns
+    -------
+    Comparison
+        What differs.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read.
+    """
+    from ttbar.results.validate import validate as compare
+
+    return compare(Path(a), Path(b))
+
+
+def wanted(
+    dataset: PathLike = "demo",
+    *,
+    samples: str | Sequence[str] = "all",
+    files: int | None = None,
+    prefixes: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+    tree: str = "Events",
+    bad_files: Literal["stop", "skip"] = "stop",
+    cache: PathLike | None = None,
+    cache_limit: int | None = None,
+    timeout: float = 60.0,
+) -> "Source":
+    """Say which events are wanted.
+
+    Parameters
+    ----------
+    dataset : path-like
+        `demo`, `agc2015`, or a JSON file.
+    samples : str or sequence of str
+        `all`, `nominal`, or names such as `ttbar__nominal`.
+    files : int, optional
+        At most so many files of each sample.
+    prefixes : mapping or sequence of pairs of str
+        New beginnings of file paths by old ones, as the data set file writes them.
+    tree : str
+        Name of the TTree or RNTuple.
+    bad_files : {"stop", "skip"}
+        What to do with an unusable input file.
+    cache : path-like, optional
+        Folder to download remote files to.
+    cache_limit : int, optional
+        Largest size of that folder, in bytes.
+    timeout : float
+        Seconds that a server may be silent before it is tried again or given up.
+
+    Returns
+    -------
+    Source
+        What is wanted.
+    """
+    from ttbar.inputs.source import Source
+    from ttbar.library import limit_waiting
+
+    limit_waiting(timeout)
+    return Source(
+        dataset=str(dataset),
+        samples=samples if isinstance(samples, str) else ",".join(samples),
+        files=files,
+        prefixes=tuple(prefixes.items() if isinstance(prefixes, Mapping) else prefixes),
+        tree=tree,
+        bad_files=bad_files,
+        cache=Path(cache) if cache else None,
+        cache_limit=cache_limit,
+        timeout=timeout,
+    )
+
+
+def loaded(analysis: AnalysisLike) -> Analysis:
+    """Load an analysis.
+
+    Parameters
+    ----------
+    analysis : str, path-like or Analysis
+        An analysis, its name, or a Python file that defines one.
+
+    Returns
+    -------
+    Analysis
+        The analysis.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name, or the file does not define one.
+    """
+    return analysis if isinstance(analysis, Analysis) else load(str(analysis))
+
+
+def of_histograms(histograms: PathLike, analysis: AnalysisLike | None = None) -> Analysis:
+    """The analysis that histograms are of.
+
+    Parameters
+    ----------
+    histograms : path-like
+        ROOT file of histograms, or another file of a results folder.
+    analysis : str, path-like or Analysis, optional
+        What the user says.
+
+    Returns
+    -------
+    Analysis
+        What the user says, what the `run.json` beside the file says, or else the default one.
+
+    Raises
+    ------
+    InputError
+        If the analysis cannot be loaded.
+    """
+    from ttbar.results.folder import Results
+
+    if analysis is not None:
+        return loaded(analysis)
+    folder = Path(histograms).parent
+    return Results(folder).analysis if (folder / "run.json").exists() else load(DEFAULT)
+
+
+def _paths(model: PathLike | Sequence[PathLike]) -> tuple[Path, ...]:
+    """One file or several."""
+    return (Path(model),) if isinstance(model, str | Path) else tuple(map(Path, model))
