@@ -31,7 +31,7 @@ from typing import Any
 
 import click
 
-from ttbar.errors import TtbarError
+from ttbar.errors import InputError, TtbarError
 from ttbar.worker import Worker, WorkerDied
 
 PATIENCE_S = 60
@@ -252,8 +252,36 @@ def read_dataset(file: Path) -> None:
                 assert not set(address) & set("\x00\x1b\n\u2028\u202e\ufeff")
 
 
+MODELS = Path(__file__).parent / "data" / "xgboost"
+
+
+def read_model(file: Path) -> None:
+    """Read a model and compute some scores."""
+    import numpy as np
+
+    from ttbar.library import load_root
+
+    root = load_root()
+    try:
+        root.ttbar.load_models([str(file)])
+    except root.std.runtime_error as error:
+        raise InputError(str(error)) from None
+    forest = root.ttbar.model(0)
+    n_features = forest.n_features()
+    if n_features < 1000:
+        rows = np.random.default_rng(1).normal(scale=3, size=(40, n_features)).astype(np.float32)
+        margins = np.empty(len(rows), np.float32)
+        forest.margins(rows.ravel(), len(rows), margins)
+        assert np.isfinite(margins).all(), "a sum of leaves is not finite"
+
+
 TARGETS = {
     "dataset": Target(read_dataset, lambda: [json.dumps(DATASET).encode()], "dataset.json"),
+    "model": Target(
+        read_model,
+        lambda: [(MODELS / name).read_bytes() for name in ("1.7.6.json", "3.4.1.json", "3.4.1.ubj")],
+        "model.json",
+    ),
 }
 
 
