@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
 from ttbar.library import resource
+from ttbar.masking import masked_everywhere
 from ttbar.output import written_whole
 from ttbar.results.plot import FOLDER, PLOTS
 
@@ -96,6 +97,7 @@ def write_page(output: Path, run: Mapping[str, Any]) -> None:
     InputError
         If a file in the folder is damaged.
     """
+    run = masked_everywhere(run)
     fit = _load(output / "fit.json")
     pictures = _pictures(output / FOLDER)
     environment = jinja2.Environment(
