@@ -8,6 +8,7 @@ from http_server import HTTPServer, refuse
 from program import assert_fails, run_analysis, ttbar
 from xrootd_server import XRootDServer
 
+from ttbar.inputs.source import Source
 from ttbar.library import load_root
 from ttbar.masking import masked, masked_everywhere
 from ttbar.simulate import simulate
@@ -207,3 +208,12 @@ def test_what_is_kept_with_secrets_is_for_its_owner_alone(toy, tmp_path, server,
     resumed = run_analysis(*options, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert_hidden(output, resumed)
+
+
+def test_the_command_on_a_model_card_tells_none(tmp_path):
+    train = pytest.importorskip("ttbar.training.train")
+    dataset, prefix = f"https://h/d.json?token={SECRET}", ("root://h/", f"root://me:{SECRET}@h/")
+    source = Source(dataset, "all", None, (prefix,), "Events", "stop", None, None, 60)
+    command = train._command(train.Options(source, tmp_path / "model.json", "both", None, 10, None, 1))
+    assert SECRET not in command
+    assert "--prefix 'root://h/=root://me:***@h/'" in command
