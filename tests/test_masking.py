@@ -11,6 +11,7 @@ from xrootd_server import XRootDServer
 from ttbar.inputs.source import Source
 from ttbar.library import load_root
 from ttbar.masking import masked, masked_everywhere
+from ttbar.results.report import report
 from ttbar.simulate import simulate
 
 SECRET = "hUnTeR2.s3cr3t"
@@ -217,3 +218,14 @@ def test_the_command_on_a_model_card_tells_none(tmp_path):
     command = train._command(train.Options(source, tmp_path / "model.json", "both", None, 10, None, 1))
     assert SECRET not in command
     assert "--prefix 'root://h/=root://me:***@h/'" in command
+
+
+def test_a_page_of_a_run_that_was_not_masked_is(tmp_path):
+    address = f"https://me:{SECRET}@h/a.root?token={SECRET}"
+    file = {"path": address, "reason": f"{address}: is gone", "sample": "wjets__nominal"}
+    run = {"options": {"prefixes": [["a", address]], "dataset": address}, "files": [file]}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert SECRET not in page
+    assert page.count("https://me:***@h/a.root?token=***") >= 4
