@@ -2,12 +2,20 @@
 
 import hashlib
 import http.server
+import random
 import re
 import threading
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
+
+
+def root_like(size: int, seed: int) -> bytes:
+    """What could be a ROOT file, as far as its first bytes tell; any bytes follow."""
+    header = b"root" + (62400).to_bytes(4) + (100).to_bytes(4) + size.to_bytes(4)
+    return header + random.Random(seed).randbytes(size - len(header))
+
 
 Fault = Callable[["Answer", bytes], None]
 """What answers a request in place of the server, given the content of the file."""
@@ -30,6 +38,8 @@ class HTTPServer:
         Whether it says how long a file is.
     versions : bool
         Whether it says which version of a file it serves.
+    headers : dict of str to str
+        What else it says of each file.
     digests : dict of str to str
         The adler32 that it says that a file has, None for the real one; it says nothing of other files.
     released : threading.Event
@@ -41,6 +51,7 @@ class HTTPServer:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str]] = []
         self.ranges = self.lengths = self.versions = True
+        self.headers: dict[str, str] = {}
         self.digests: dict[str, str | None] = {}
         self.released = threading.Event()
 
@@ -104,6 +115,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
             headers = {"Content-Length": str(length)} | headers
         if self.owner.versions:
             headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"'} | headers
+        headers = self.owner.headers | headers
         name = self.path.lstrip("/")
         if name in self.owner.digests and self.headers.get("Want-Digest") == "adler32":
             headers["Digest"] = f"adler32={self.owner.digests[name] or format(zlib.adler32(content), 'x')}"

@@ -1,18 +1,20 @@
 """The cache of remote files: each comes once, whole, and within the limits, whatever happens meanwhile."""
 
+import base64
+import hashlib
 import json
 import multiprocessing
 import os
-import random
 import shutil
 import signal
 import sys
 import time
 import zlib
+from email.utils import parsedate_to_datetime
 
 import pytest
 from filelock import FileLock
-from http_server import HTTPServer, cut, hold, refuse
+from http_server import HTTPServer, cut, hold, refuse, root_like
 from small_disk import small_disk
 from xrootd_server import XRootDServer
 
@@ -22,8 +24,7 @@ from ttbar.inputs.cache import Cache, CacheFull, keep
 from ttbar.inputs.download import DownloadFailed
 
 SIZE = 1_000_000
-CONTENT = b"root" + random.Random(1).randbytes(SIZE - 4)
-OTHER = b"root" + random.Random(2).randbytes(SIZE - 4)
+CONTENT, OTHER = root_like(SIZE, 1), root_like(SIZE, 2)
 NAME = "a.root"
 
 TIMEOUT_S = 20
@@ -172,6 +173,108 @@ def test_a_download_goes_on_after_the_loss_of_a_connection(server, folder):
     assert server.requests == [(NAME, ""), (NAME, rest), (NAME, rest)]
 
 
+CHANGED_AT = "Tue, 24 Nov 2026 08:00:00 GMT"
+WEAK_MARKS = {
+    "a weak tag": {"ETag": 'W/"1"'},
+    "a second": {"Last-Modified": CHANGED_AT},
+    "a second and no tag": {"ETag": "", "Last-Modified": CHANGED_AT},
+    "a tag of a second": {"ETag": f'"{int(parsedate_to_datetime(CHANGED_AT).timestamp()):x}-{SIZE:x}"'}
+    | {"Last-Modified": CHANGED_AT},
+    "no mark": {},
+}
+
+
+@pytest.mark.parametrize("marks", WEAK_MARKS)
+@pytest.mark.parametrize("digest", [False, True])
+def test_two_files_that_a_server_does_not_tell_apart_are_not_mixed(server, folder, marks, digest, ledger):
+    server.versions, server.headers = False, WEAK_MARKS[marks]
+    if digest:
+        server.digests[NAME] = None
+    lose_connection(server, folder, 400_000)
+    server.files[NAME] = OTHER
+    if digest and marks != "no mark":
+        with pytest.raises(DownloadFailed, match="its checksum is"):
+            run(folder).fetch(server.address(NAME))
+    content = run(folder).fetch(server.address(NAME)).read_bytes()
+    ledger.add(f"another file with the same mark ({marks})", "recovered" if content == OTHER else "wrong")
+    assert content == OTHER
+
+
+def test_a_download_with_a_weak_mark_goes_on_where_a_checksum_tells_what_came_of_it(server, folder):
+    server.versions, server.headers = False, {"Last-Modified": CHANGED_AT}
+    lose_connection(server, folder, 400_000)
+    assert run(folder).fetch(server.address(NAME), checksum(CONTENT)).read_bytes() == CONTENT
+    assert server.requests[1:] == [(NAME, f"bytes=400000-{SIZE - 1}")]
+
+
+def test_the_marks_of_two_servers_are_not_compared(server, folder):
+    server.versions, server.headers = False, {"ETag": '"1"'}
+    lose_connection(server, folder, 400_000)
+    server.files["mirror.root"] = OTHER
+    mirror = server.address("mirror.root")
+    assert run(folder).fetch(server.address(NAME), source=mirror).read_bytes() == OTHER
+
+
+def hash_headers(content):
+    def packed(algorithm):
+        return base64.b64encode(hashlib.new(algorithm, content).digest()).decode()
+
+    return {
+        "Content-MD5": packed("md5"),
+        "Digest": f"UNIXsum=30637,SHA-256={packed('sha256')}",
+        "Repr-Digest": f"sha-512=:{packed('sha512')}:",
+        "Content-Digest": f"sha-256=:{packed('sha256')}:",
+    }
+
+
+@pytest.mark.parametrize("header", hash_headers(b""))
+def test_what_arrives_is_compared_with_any_hash_that_the_server_says(server, folder, header):
+    server.headers = {header: hash_headers(OTHER)[header]}
+    with pytest.raises(DownloadFailed, match=r"its (md5|sha256|sha512) is .* the server says"):
+        run(folder).fetch(server.address(NAME))
+    server.headers = {header: hash_headers(CONTENT)[header]}
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == CONTENT
+
+
+def test_the_hash_of_a_part_is_not_that_of_the_file(server, folder):
+    lose_connection(server, folder, 400_000)
+    server.headers = {"Content-MD5": hash_headers(CONTENT[400_000:])["Content-MD5"]}
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == CONTENT
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("header", ["Content-MD5: nonsense", "Digest: md5=", "Digest: adler32", "Repr-Digest: md5=:é:"])
+def test_a_hash_that_is_none_is_not_compared(server, folder, header):
+    server.headers = dict([header.split(": ")])
+    assert run(folder).fetch(server.address(NAME)).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("version", [62400, 1_062_400])
+def test_a_file_that_is_shorter_than_it_says_is_not_taken(server, folder, version):
+    server.lengths = False
+    end = SIZE.to_bytes(4) if version < 1_000_000 else SIZE.to_bytes(8)
+    content = b"root" + version.to_bytes(4) + (100).to_bytes(4) + end + bytes(5000)
+    server.files[NAME] = content
+    with pytest.raises(DownloadFailed, match=f"the server gave {len(content)} of {SIZE} bytes") as caught:
+        run(folder).fetch(server.address(NAME))
+    assert caught.value.transient
+    assert not in_folder(folder)
+
+
+@pytest.mark.parametrize(
+    "address", ["root://me:hunter2@h//x/a.root", "https://h/a.root?token=hunter2", "root://me:hunter2@h"]
+)
+def test_a_password_is_neither_in_names_nor_in_records(server, folder, address):
+    copy = run(folder).fetch(address, source=server.address(NAME))
+    assert run(folder).fetch(address) == copy
+    with pytest.raises(CacheFull) as caught:
+        run(folder, 1).fetch(address.replace("hunter2", "hunter22"), source=server.address(NAME))
+    assert "hunter" not in str(caught.value)
+    for file in folder.iterdir():
+        assert "hunter" not in file.name
+        assert b"hunter" not in file.read_bytes()
+
+
 def test_a_download_goes_on_after_a_sudden_death(server, folder):
     assert exit_code(start(fetch_and_die, run(folder), server.address(NAME), 300_000)) == -signal.SIGKILL
     assert not in_folder(folder)
@@ -195,7 +298,7 @@ def test_a_file_of_unknown_size_starts_anew(server, folder):
 
 @pytest.mark.parametrize("before", ["nothing", "a part of what it was before", "a damaged copy"])
 def test_no_death_at_any_step_leaves_anything_wrong(server, tmp_path, before):
-    earlier, later = CONTENT[:50_000], OTHER[:50_000]
+    earlier, later = root_like(50_000, 1), root_like(50_000, 2)
     deaths = 0
     while True:
         folder = tmp_path / str(deaths)
@@ -403,8 +506,8 @@ def test_a_disk_that_gets_full_is_said_to_be(server):
         assert not isinstance(caught.value, DownloadFailed | CacheFull)
         assert str(caught.value).startswith(str(disk / "cache"))
         assert list(cache.folder.glob("*.*.*")) == list(cache.folder.glob("*.lock"))
-        server.files["small.root"] = CONTENT[: SIZE // 4]
-        assert cache.fetch(server.address("small.root")).read_bytes() == CONTENT[: SIZE // 4]
+        small = server.files["small.root"] = root_like(SIZE // 4, 3)
+        assert cache.fetch(server.address("small.root")).read_bytes() == small
 
 
 def test_a_disk_that_is_full_from_the_beginning_is_said_to_be(server):

@@ -129,7 +129,7 @@ def test_the_same_file_in_two_samples_is_allowed(load):
         ({"ttbar": {"nominal": {"files": "a.root"}}}, ["ttbar.nominal.files", "'a.root'"]),
         (with_files("a.root", 5), ["ttbar.nominal.files[1]", "5"]),
         (with_files(""), ["ttbar.nominal.files[0]", "path"]),
-        *((with_files(f"a{end}b.root"), ["files[0]", "path"]) for end in "\n\r\x85\u2028"),
+        *((with_files(f"a{end}b.root"), ["files[0]", "path"]) for end in "\n\r\x85\u2028\u202e\u200b\ufeff"),
         (with_files(a_file("a\0.root")), ["ttbar.nominal.files[0].path"]),
         (with_files(a_file("\ud800.root")), ["ttbar.nominal.files[0].path"]),
         (with_files({"nevts": 5}), ["ttbar.nominal.files[0]", "'path'"]),

@@ -111,6 +111,17 @@ def test_a_changed_file_is_read_from_its_beginning(server, change):
     assert read(server.address(NAME), start=1234, known=known)[:2] == (change, 0)
 
 
+@pytest.mark.parametrize("mark", ["ETag", "Last-Modified"])
+def test_a_weak_version_joins_nothing_without_a_checksum_of_the_whole(server, mark):
+    server.versions = False
+    server.headers = {mark: {"ETag": 'W/"1"', "Last-Modified": "Tue, 24 Nov 2026 08:00:00 GMT"}[mark]}
+    known = read(server.address(NAME))[2]
+    server.files[NAME] = OTHER
+    assert read(server.address(NAME), start=1234, known=known)[:2] == (OTHER, 0)
+    server.digests[NAME] = None
+    assert read(server.address(NAME), start=1234, known=known)[:2] == (OTHER[1234:], 1234)
+
+
 def test_without_a_version_a_file_is_read_from_its_beginning(server):
     server.versions = False
     known = read(server.address(NAME))[2]

@@ -2,13 +2,16 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <stdexcept>
+#include <utility>
 
 namespace ttbar {
 
@@ -19,23 +22,33 @@ using Json = nlohmann::basic_json<std::map, std::vector, std::string, bool, std:
 
 const std::string booster_path = "/learner/gradient_booster";
 const std::string trees_path = booster_path + "/model/trees";
+const std::string tree_path = trees_path + "[]";
 const std::string parameters_path = "/learner/learner_model_param";
+const std::string names_path = "/learner/feature_names";
 
 [[noreturn]] void refuse(const std::string& reason) {
     throw std::runtime_error(reason);
 }
 
+bool is_printable(char c) {
+    return c >= ' ' && c <= '~';
+}
+
+/// @return text of a file as a message may show it
+std::string shown(std::string text) {
+    std::replace_if(text.begin(), text.end(), [](char c) { return !is_printable(c); }, '?');
+    return text.substr(0, 100);
+}
+
 /// The fields of one tree, as columns with an entry for each node.
 class TreeColumns {
   public:
-    /// @return column of this path, nullptr if it is none that matters
-    std::vector<double>* find(const std::string& path) {
-        const auto column = columns_.find(path);
-        return column == columns_.end() ? nullptr : &column->second;
-    }
+    /// @return columns by name
+    std::map<std::string, std::vector<double>>& by_name() { return columns_; }
 
+    /// @param n_nodes number of nodes that the file says that the tree has, nothing if it does not say
     /// @return the tree of the columns, which are empty then
-    Tree take() {
+    Tree take(std::optional<float> n_nodes) {
         const auto &left = column("left_children"), &right = column("right_children");
         const auto &feature = column("split_indices"), &value = column("split_conditions");
         const auto &default_left = column("default_left"), &type = column("split_type");
@@ -43,6 +56,8 @@ class TreeColumns {
         if (size == 0 || right.size() != size || feature.size() != size || value.size() != size ||
             default_left.size() != size || (!type.empty() && type.size() != size))
             refuse("is damaged, the columns of a tree have different lengths: save it again");
+        if (n_nodes.value_or(static_cast<float>(size)) != static_cast<float>(size))
+            refuse("is damaged, a tree has another number of nodes than it says: save it again");
 
         constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
         struct Visit {
@@ -60,11 +75,14 @@ class TreeColumns {
             const std::size_t node = index(visit.node, size);
             if (!type.empty() && type[node] != 0)
                 refuse("has categorical splits, which are not supported: train it on numerical features");
-            if (std::isnan(value[node]))
+            const bool is_leaf = left[node] == -1;
+            // Where features reach to the largest float, xgboost itself makes an infinite threshold.
+            if (std::isnan(value[node]) || (is_leaf && std::isinf(value[node])))
                 refuse("is damaged, a threshold or leaf is not a number: save it again");
+            if (default_left[node] != 0 && default_left[node] != 1)
+                refuse("is damaged, the direction of a missing value is neither 0 nor 1: save it again");
             if (visit.right_of != none)
                 tree[visit.right_of].right = static_cast<std::uint32_t>(tree.size() - visit.right_of);
-            const bool is_leaf = left[node] == -1;
             if (!is_leaf) {
                 visits.push_back({right[node], tree.size()});
                 visits.push_back({left[node], none});
@@ -72,7 +90,7 @@ class TreeColumns {
             tree.push_back({is_leaf ? 0 : static_cast<std::uint32_t>(index(feature[node], max_index)), 0,
                             static_cast<float>(value[node]), default_left[node] != 0});
         }
-        for (auto& [path, content] : columns_)
+        for (auto& [name, content] : columns_)
             content.clear();
         return tree;
     }
@@ -81,17 +99,16 @@ class TreeColumns {
     static constexpr std::size_t max_index = std::numeric_limits<std::int32_t>::max();
 
     static std::size_t index(double value, std::size_t end) {
-        if (!(value >= 0 && value < static_cast<double>(end)))
+        if (!(value >= 0 && value < static_cast<double>(end) && value == std::floor(value)))
             refuse("is damaged, an index in a tree is out of range: save it again");
         return static_cast<std::size_t>(value);
     }
 
-    const std::vector<double>& column(const char* name) const { return columns_.at(trees_path + '/' + name); }
+    const std::vector<double>& column(const char* name) const { return columns_.at(name); }
 
-    std::map<std::string, std::vector<double>> columns_{
-        {trees_path + "/left_children", {}}, {trees_path + "/right_children", {}},
-        {trees_path + "/split_indices", {}}, {trees_path + "/split_conditions", {}},
-        {trees_path + "/default_left", {}},  {trees_path + "/split_type", {}}};
+    std::map<std::string, std::vector<double>> columns_{{"left_children", {}}, {"right_children", {}},
+                                                        {"split_indices", {}}, {"split_conditions", {}},
+                                                        {"default_left", {}},  {"split_type", {}}};
 };
 
 /// Takes what matters from the stream of a parser, so that a large model is never in memory as a document,
@@ -99,7 +116,18 @@ class TreeColumns {
 class ModelParser : public nlohmann::json_sax<Json> {
   public:
     /// @param file_size size of the file in bytes
-    explicit ModelParser(std::size_t file_size) : max_values_(file_size) {}
+    /// @param nulls     what each null in the text stands for, nothing for a null
+    ModelParser(std::size_t file_size, std::vector<std::optional<float>> nulls)
+        : nulls_(std::move(nulls)), max_values_(file_size) {
+        places_[trees_path] = places_[names_path] = {Kind::list};
+        places_[tree_path] = {Kind::object};
+        places_[names_path + "[]"] = {Kind::text};
+        for (auto& [name, column] : columns_.by_name()) {
+            places_[tree_path + '/' + name] = {Kind::list};
+            places_[tree_path + '/' + name + "[]"] = {Kind::number, &column};
+        }
+    }
+    ModelParser(const ModelParser&) = delete;
 
     std::vector<Tree> trees;
     std::vector<std::string> feature_names;
@@ -118,47 +146,49 @@ class ModelParser : public nlohmann::json_sax<Json> {
         return value.is_number() ? std::optional(value.get<float>()) : std::nullopt;
     }
 
-    bool null() override { return take(0); }
-    bool boolean(bool value) override { return take(value); }
+    bool null() override {
+        const auto value = n_nulls_ < nulls_.size() ? nulls_[n_nulls_++] : std::nullopt;
+        return value ? take(*value) : count(Kind::any);
+    }
+    bool boolean(bool value) override {
+        return path_ == tree_path + "/default_left[]" ? take(value) : count(Kind::any);
+    }
     bool number_integer(std::int64_t value) override { return take(static_cast<double>(value)); }
     bool number_unsigned(std::uint64_t value) override { return take(static_cast<double>(value)); }
     bool number_float(float value, const std::string&) override { return take(value); }
-    bool binary(Json::binary_t&) override { return take(0); }
+    bool binary(Json::binary_t&) override { return count(Kind::any); }
 
     bool string(std::string& value) override {
-        if (path_ == "/learner/feature_names")
+        if (place_.kind == Kind::text)
             feature_names.push_back(value);
         else
             texts_[path_] = value;
-        return take(0);
+        return count(Kind::text);
     }
 
-    bool start_object(std::size_t) override { return open(); }
+    bool start_object(std::size_t) override { return open(Kind::object, ""); }
 
     bool key(std::string& name) override {
-        path_.resize(parents_.back());
-        path_ += '/' + name;
+        if (!keys_.back().insert(name).second)
+            refuse("is damaged, '" + shown(name) + "' occurs twice in one object: save it again");
+        go_to(parents_.back(), '/' + name);
         return true;
     }
 
     bool end_object() override {
         close();
-        if (path_ == trees_path) {
-            const std::string leaf_size = text(trees_path + "/tree_param/size_leaf_vector");
+        if (path_ == tree_path) {
+            const std::string leaf_size = text(tree_path + "/tree_param/size_leaf_vector");
             if (leaf_size.find_first_not_of("0") != std::string::npos && leaf_size != "1")
                 refuse("has vectors as leaves, which are not supported: train it with a single target");
-            trees.push_back(columns_.take());
+            trees.push_back(columns_.take(number(tree_path + "/tree_param/num_nodes")));
         }
         return true;
     }
 
-    bool start_array(std::size_t) override {
-        column_ = columns_.find(path_);
-        return open();
-    }
+    bool start_array(std::size_t) override { return open(Kind::list, "[]"); }
 
     bool end_array() override {
-        column_ = nullptr;
         close();
         return true;
     }
@@ -168,31 +198,100 @@ class ModelParser : public nlohmann::json_sax<Json> {
   private:
     static constexpr std::size_t max_depth = 32;
 
+    enum class Kind { any, number, text, list, object };
+
+    /// What there must be at a path.
+    struct Place {
+        Kind kind = Kind::any;
+        std::vector<double>* column = nullptr; // where numbers go
+    };
+
+    bool take(double value) {
+        if (place_.column)
+            place_.column->push_back(value);
+        return count(Kind::number);
+    }
+
     // Each value takes at least a byte of the file, except in a kind of UBJSON that only serves to exhaust
     // readers.
-    bool take(double value) {
-        if (column_)
-            column_->push_back(value);
+    bool count(Kind found) {
+        if (place_.kind != Kind::any && place_.kind != found)
+            refuse("is damaged, there is something of a wrong type in " + path_ + ": save it again");
         return ++n_values_ <= max_values_;
     }
 
-    bool open() {
+    bool open(Kind kind, const char* inside) {
+        const bool counted = count(kind);
         parents_.push_back(path_.size());
-        return parents_.size() <= max_depth && ++n_values_ <= max_values_;
+        keys_.emplace_back();
+        go_to(path_.size(), inside);
+        return counted && parents_.size() <= max_depth;
     }
 
     void close() {
-        path_.resize(parents_.back());
+        go_to(parents_.back(), "");
         parents_.pop_back();
+        keys_.pop_back();
     }
 
-    std::string path_;                 // keys down to the present value; arrays add nothing
-    std::vector<std::size_t> parents_; // length of the path of each open object and array
+    /// Change the path, of which the first characters stay.
+    void go_to(std::size_t length, const std::string& more) {
+        path_.resize(length);
+        path_ += more;
+        const auto place = places_.find(path_);
+        place_ = place == places_.end() ? Place{} : place->second;
+    }
+
+    std::vector<std::optional<float>> nulls_;
+    std::size_t n_nulls_ = 0;
+    std::map<std::string, Place> places_;
+    std::string path_; // keys down to the present value, and [] for each array
+    Place place_;
+    std::vector<std::size_t> parents_;        // length of the path of each open object and array
+    std::vector<std::set<std::string>> keys_; // those that each of them has
     std::map<std::string, std::string> texts_;
     TreeColumns columns_;
-    std::vector<double>* column_ = nullptr;
     std::size_t max_values_, n_values_ = 0;
 };
+
+/// JSON has no numbers but finite ones; xgboost writes NaN, Infinity and -Infinity. Each becomes a null.
+/// @param text  JSON
+/// @param nulls where what each null of the result stands for goes, nothing for a null
+/// @return JSON that has no such words
+std::string with_nulls(const std::string& text, std::vector<std::optional<float>>& nulls) {
+    std::string result;
+    result.reserve(text.size());
+    for (auto at = text.begin(); at != text.end();) {
+        const auto begin = at;
+        if (*at == '"') {
+            do
+                at += *at == '\\' && text.end() - at > 1 ? 2 : 1;
+            while (at != text.end() && *at != '"');
+            at += at != text.end();
+            result.append(begin, at);
+            continue;
+        }
+        at = std::find_if_not(at, text.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); });
+        if (at == begin) {
+            result += *at++;
+            continue;
+        }
+        const std::string word(begin, at);
+        const bool is_infinity = word == "Infinity";
+        if (word == "null")
+            nulls.emplace_back();
+        else if (word == "NaN")
+            nulls.emplace_back(std::numeric_limits<float>::quiet_NaN());
+        else if (is_infinity)
+            nulls.emplace_back(std::numeric_limits<float>::infinity());
+        if (is_infinity && !result.empty() && result.back() == '-') {
+            nulls.back() = -std::numeric_limits<float>::infinity();
+            result.pop_back();
+        }
+        result += word == "NaN" || is_infinity ? "null" : word;
+    }
+    return result;
+}
 
 std::string content(const std::string& path) {
     std::error_code error;
@@ -211,9 +310,41 @@ bool is_ubjson(const std::string& bytes) {
     return bytes.size() > 1 && bytes[0] == '{' && std::string("iUIlL$#").find(bytes[1]) != std::string::npos;
 }
 
+/// Refuse trees whose leaves could add up to infinity, or to what is not a number.
+void require_finite_sums(const std::vector<Tree>& trees, float base_score) {
+    float largest = std::abs(std::log(1.0F / base_score - 1.0F));
+    for (const Tree& tree : trees) {
+        float leaf = 0;
+        for (const TreeNode& node : tree)
+            if (node.is_leaf())
+                leaf = std::max(leaf, std::abs(node.value));
+        largest += leaf;
+    }
+    if (!std::isfinite(largest))
+        refuse("has leaves whose sum can be infinite: train it with a smaller learning rate");
+}
+
+/// Refuse names that are not one for each feature.
+void require_names(const std::vector<std::string>& names, std::size_t n_features) {
+    if (names.empty())
+        return;
+    if (names.size() != n_features)
+        refuse("is damaged, it has " + std::to_string(names.size()) + " names of " + std::to_string(n_features) +
+               " features: save it again");
+    for (const std::string& name : names)
+        if (name.empty() || !std::all_of(name.begin(), name.end(), is_printable))
+            refuse("has the feature name '" + shown(name) + "', which is not of printable ASCII: train it with others");
+    if (std::set<std::string>(names.begin(), names.end()).size() != names.size())
+        refuse("is damaged, it has two features of one name: save it again");
+}
+
 ForestFile parse(const std::string& bytes) {
-    ModelParser model(bytes.size());
-    if (!Json::sax_parse(bytes, &model, is_ubjson(bytes) ? Json::input_format_t::ubjson : Json::input_format_t::json))
+    std::vector<std::optional<float>> nulls;
+    const bool is_binary = is_ubjson(bytes);
+    const std::string text = is_binary ? "" : with_nulls(bytes, nulls);
+    ModelParser model(bytes.size(), std::move(nulls));
+    if (!Json::sax_parse(is_binary ? bytes : text, &model,
+                         is_binary ? Json::input_format_t::ubjson : Json::input_format_t::json))
         refuse("is truncated, damaged or no model at all: "
                "save it again with xgboost's save_model, as .json or .ubj");
 
@@ -225,9 +356,9 @@ ForestFile parse(const std::string& bytes) {
     if (objective.empty() || booster.empty())
         refuse("is not a model of xgboost: save one with xgboost's save_model, as .json or .ubj");
     if (objective != "binary:logistic")
-        refuse("has the objective " + objective + ", which is not supported: train it with binary:logistic");
+        refuse("has the objective " + shown(objective) + ", which is not supported: train it with binary:logistic");
     if (booster != "gbtree")
-        refuse("has the booster " + booster + ", which is not supported: train it with gbtree");
+        refuse("has the booster " + shown(booster) + ", which is not supported: train it with gbtree");
     if (model.number(parameters_path + "/num_class").value_or(0) > 1 ||
         model.number(parameters_path + "/num_target").value_or(1) > 1)
         refuse("has several classes or targets, which is not supported: train it with a single one");
@@ -243,6 +374,8 @@ ForestFile parse(const std::string& bytes) {
         for (const TreeNode& node : tree)
             if (!(static_cast<float>(node.feature) < *n_features))
                 refuse("is damaged, a tree splits on a feature that it does not have: save it again");
+    require_finite_sums(model.trees, *base_score);
+    require_names(model.feature_names, static_cast<std::size_t>(*n_features));
     return {static_cast<std::size_t>(*n_features), std::move(model.feature_names), *base_score, std::move(model.trees)};
 }
 

@@ -1,9 +1,31 @@
 #include "ttbar/root_errors.hpp"
 
 #include <algorithm>
+#include <string>
 #include <string_view>
 
 namespace ttbar {
+
+namespace {
+
+/// @return message without the users and the parameters of addresses, among which passwords and tokens may be
+std::string without_secrets(std::string message) {
+    const std::string mask = "***";
+    for (std::size_t at = message.find("://"); at != std::string::npos; at = message.find("://", at)) {
+        at += 3;
+        const std::size_t host_end = std::min(message.find_first_of("/?# \t\n'\"", at), message.size());
+        const std::size_t user_end = message.rfind('@', host_end);
+        if (user_end != std::string::npos && user_end > at && user_end < host_end)
+            message.replace(at, user_end - at, mask);
+        const std::size_t end = std::min(message.find_first_of(" \t\n'\"", at), message.size());
+        const std::size_t parameters = std::min(message.find_first_of("?&#", at), end);
+        if (parameters + 1 < end)
+            message.replace(parameters + 1, end - parameters - 1, mask);
+    }
+    return message;
+}
+
+} // namespace
 
 ErrorCollector* ErrorCollector::current_ = nullptr;
 
@@ -52,7 +74,7 @@ void ErrorCollector::handle(int level, Bool_t abort, const char* location, const
         }
     }
     if (forward != nullptr)
-        forward(level, abort, location, message);
+        forward(level, abort, location, without_secrets(message).c_str());
 }
 
 } // namespace ttbar

@@ -16,6 +16,7 @@ from ttbar import __version__
 from ttbar.analyses.agc_v1.io_levels import IO_LEVELS
 from ttbar.errors import AnalysisError, InputError, TtbarError
 from ttbar.library import resource
+from ttbar.masking import masked
 
 if TYPE_CHECKING:
     from ttbar.analyses.analysis import Analysis
@@ -479,5 +480,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _fail(code: int, reason: str) -> NoReturn:
     """End with one line on standard error."""
-    click.echo("error: " + " ".join(reason.split()), err=True)
+    click.echo("error: " + masked(" ".join(reason.split())), err=True)
     sys.exit(code)

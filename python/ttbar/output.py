@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ttbar.errors import InputError
+from ttbar.masking import masked_everywhere
 
 OF_A_RUN = (
     "run.json",
@@ -88,7 +89,7 @@ def reserved(folder: Path) -> Iterator[None]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all.
+    """Write a JSON file, whole or not at all, without passwords and tokens in its texts.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def write_json(path: Path, content: Any) -> None:
         What `json` can write.
     """
     with written_whole(path) as beside:
-        beside.write_text(json.dumps(content, indent=2, default=str) + "\n")
+        beside.write_text(json.dumps(masked_everywhere(content), indent=2, default=str) + "\n")
 
 
 def prepare(folder: Path, outdated: Iterable[str]) -> None:

@@ -14,6 +14,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ttbar.masking import masked
+
 LINE_EVERY_S = 10.0
 """Where there is no terminal to draw a bar on, a line appears this often."""
 
@@ -28,7 +30,7 @@ def say(text: str) -> None:
     text : str
         The line, without markup.
     """
-    console.print(text, markup=False, soft_wrap=True)
+    console.print(masked(text), markup=False, soft_wrap=True)
 
 
 class Display:

@@ -414,8 +414,95 @@ TEST_CASE("Trees that cannot be are refused") {
     CHECK_SAYS(refusal_after(in_first_tree("left_children", {1, 0, -1})), "two parents");
     CHECK_SAYS(refusal_after(in_first_tree("split_indices", {2, 0, 0})), "splits on a feature");
     CHECK_SAYS(refusal_after(in_first_tree("split_indices", {-1, 0, 0})), "out of range");
-    json content = model({stump(1, missing, 10, 20)});
-    CHECK_SAYS(refusal(ubjson(content)), "not a number");
+    CHECK_SAYS(refusal_after(in_first_tree("left_children", {0.5, -1, -1})), "out of range");
+    CHECK_SAYS(refusal_after(in_first_tree("split_indices", {0.5, 0, 0})), "out of range");
+    for (const json& direction : {json(2), json(-1), json(0.5)})
+        CHECK_SAYS(refusal_after(in_first_tree("default_left", {direction, 0, 0})), "neither 0 nor 1");
+    CHECK_SAYS(refusal_after(in_first_tree("tree_param", {{"num_nodes", "4"}})), "another number of nodes");
+    CHECK(refusal_after(in_first_tree("tree_param", {{"num_nodes", "3"}})).empty());
+}
+
+TEST_CASE("What is of another type than it should be is refused") {
+    const std::vector<json> others{nullptr, "1", true, json::array(), json::array({1}), json::object()};
+    for (const char* column :
+         {"left_children", "right_children", "split_indices", "split_conditions", "default_left", "split_type"})
+        for (const json& other : others) {
+            CAPTURE(column);
+            CAPTURE(other.dump());
+            if (other == json(true) && column == std::string("default_left"))
+                continue;
+            CHECK_SAYS(refusal_after(in_first_tree(column, {other, 0, 0})), "wrong type");
+            CHECK_SAYS(refusal_after(in_first_tree(column, {0, 0, 0, other})), "wrong type");
+            if (!other.is_array())
+                CHECK_SAYS(refusal_after(in_first_tree(column, other)), "wrong type");
+        }
+    const auto with_trees = [](const std::function<json(const json&)>& change) {
+        return refusal_after([&](json& learner) {
+            json& trees = learner["gradient_booster"]["model"]["trees"];
+            trees = change(trees);
+        });
+    };
+    for (const json& other : others)
+        CHECK_SAYS(with_trees([&](const json& trees) { return json::array({trees[0], other, trees[1]}); }),
+                   other.is_object() ? "different lengths" : "wrong type");
+    CHECK_SAYS(with_trees([](const json& trees) { return json::array({trees}); }), "wrong type");
+    CHECK_SAYS(with_trees([](const json& trees) { return trees[0]; }), "wrong type");
+}
+
+TEST_CASE("What is not finite is read where xgboost means it, and refused among leaves") {
+    const auto with = [](const std::string& place, const std::string& number) {
+        json content = model({stump(1, 2, 10, 20)});
+        json& first = content["learner"]["gradient_booster"]["model"]["trees"][0];
+        first["sum_hessian"] = {1, 1, 1};
+        first["loss_changes"] = "a \"quoted\" Infinity, NaN";
+        first[place][place == "split_conditions" ? 0 : 1] = "@";
+        std::string text = content.dump();
+        return text.replace(text.find("\"@\""), 3, number);
+    };
+    for (const char* number : {"NaN", "Infinity", "-Infinity"})
+        CHECK(margins(read(with("sum_hessian", number)), {0, 1, 0, 3}) == std::vector<float>{10, 20});
+    CHECK(margins(read(with("split_conditions", "Infinity")), {0, 1, 0, missing, 0, 3e38F}) ==
+          std::vector<float>{10, 20, 10});
+    CHECK(margins(read(with("split_conditions", "-Infinity")), {0, 1, 0, missing, 0, -3e38F}) ==
+          std::vector<float>{20, 20, 20});
+    CHECK_SAYS(refusal(with("split_conditions", "NaN")), "not a number");
+    CHECK_SAYS(refusal(with("split_conditions", "null")), "wrong type");
+    CHECK_SAYS(refusal(with("split_conditions", "\"Infinity\"")), "wrong type");
+    for (const char* number : {"nan", "inf", "+Infinity", "--Infinity", "-NaN", "Infinity1", "NaNNaN", "1e300"})
+        CHECK_SAYS(refusal(with("split_conditions", number)), "truncated");
+    CHECK_SAYS(refusal(with("left_children", "Infinity")), "out of range");
+    for (const float value : {missing, infinity, -infinity}) {
+        CHECK_SAYS(refusal(ubjson(model({stump(1, 2, 10, value)}))), "not a number");
+        CHECK(refusal(ubjson(model({stump(1, value, 10, 20)}))).empty() == !std::isnan(value));
+    }
+}
+
+TEST_CASE("Leaves that can add up to infinity are refused") {
+    CHECK(refusal(model({stump(0, 0, 3e38F, 1)}).dump()).empty());
+    CHECK_SAYS(refusal(model({stump(0, 0, 3e38F, 1), stump(1, 0, 1, 3e38F)}).dump()), "can be infinite");
+    CHECK_SAYS(refusal(model({stump(0, 0, 3e38F, 1), stump(1, 0, 1, -3e38F)}).dump()), "can be infinite");
+    CHECK_SAYS(refusal(model({stump(0, 0, 1, 1)}, 2, "1E-45").dump()), "can be infinite");
+}
+
+TEST_CASE("Names are one for each feature, and no key occurs twice") {
+    const auto with_names = [](const json& names) {
+        return refusal_after([&](json& learner) { learner["feature_names"] = names; });
+    };
+    CHECK(with_names({"a", "b"}).empty());
+    CHECK_SAYS(with_names({"a"}), "1 names of 2 features");
+    CHECK_SAYS(with_names({"a", "b", "c"}), "3 names of 2 features");
+    CHECK_SAYS(with_names({"a", "a"}), "two features of one name");
+    CHECK_SAYS(with_names({"a", ""}), "feature name ''");
+    CHECK_SAYS(with_names({"a", "b\nerror: none"}), "feature name 'b?error: none'");
+    for (const json& other : {json("a"), json({"a", 1}), json({"a", nullptr}), json({{"a", "b"}})})
+        CHECK_SAYS(with_names(other), "wrong type");
+    std::string text = model({stump(1, 2, 10, 20)}).dump();
+    CHECK_SAYS(refusal(text.insert(text.find("\"split_indices\""), "\"split_indices\":[0,0,0],")),
+               "'split_indices' occurs twice");
+    text = model({stump(1, 2, 10, 20)}).dump();
+    CHECK_SAYS(refusal(text.insert(text.find("\"base_score\""), "\"base_score\":\"3E-1\",")),
+               "'base_score' occurs twice");
+    CHECK_SAYS(refusal_after([](json& learner) { learner["objective"]["name"] = "a\nerror: b"; }), "a?error: b");
 }
 
 TEST_CASE("A file that was cut anywhere is refused") {

@@ -19,10 +19,14 @@ from filelock import FileLock, Timeout
 from ttbar.errors import InputError
 from ttbar.inputs import checksum as checksums
 from ttbar.inputs.download import Content, DownloadFailed, RemoteFile, open_remote
+from ttbar.masking import masked
 from ttbar.output import write_json
 
 # What is set aside at a time for a file of unknown size.
 _PORTION = 16 * 2**20
+
+# A ROOT file of at least this version writes where it ends with 8 bytes instead of 4.
+_LARGE_FILE = 1_000_000
 
 # How often to look how far another process is that downloads the same file.
 _LOOK_S = 0.5
@@ -111,10 +115,11 @@ class Cache:
     def _download(self, copy: "_Copy", address: str, checksum: str | None, on_bytes: OnBytes, source: str) -> None:
         """Download a file, or the rest of it."""
         started = copy.record()
-        known = Content(started.size, started.version) if started else None
-        with closing(open_remote(source, self.timeout, _size(copy.part), known)) as remote:
+        server = hashlib.sha256(source.encode()).hexdigest()  # another one has marks of its own
+        known = Content(started.size, started.version) if started and started.source == server else None
+        with closing(open_remote(source, self.timeout, _size(copy.part), known, checksum)) as remote:
             size = remote.content.size
-            record = _Record(address, size or 0, remote.content.version)
+            record = _Record(masked(address), size or 0, remote.content.version, source=server)
             try:
                 with copy.part.open("a+b") as stream:
                     stream.truncate(remote.start)  # before there is a record of what the rest is going to be
@@ -191,10 +196,13 @@ class _Record:
     """What a copy is, or is going to be."""
 
     address: str
+    """As it may be shown."""
     size: int
     version: str
     checksum: str | None = None
     signature: list[int] | None = None
+    source: str = ""
+    """Hash of the address that it comes from."""
 
 
 @dataclass(frozen=True)
@@ -304,7 +312,7 @@ class _Copy:
 def _name(address: str) -> str:
     """A name of its own for the copy of a file, without what ROOT does not take for a part of a name."""
     digest = hashlib.sha256(address.encode()).hexdigest()[:16]
-    name = re.sub(r"[^\w.-]", "_", address.partition("?")[0].rpartition("/")[2], flags=re.ASCII)
+    name = re.sub(r"[^\w.-]", "_", masked(address).partition("?")[0].rpartition("/")[2], flags=re.ASCII)
     # All names end in the same way, so that none looks like that of what is beside a copy.
     return f"{digest}-{name.removesuffix('.root')[-100:]}.root"
 
@@ -327,6 +335,15 @@ def _fault(part: Path, found: str, checksum: str | None, remote: RemoteFile) -> 
     expected = checksum or remote.checksum()
     if expected not in (None, found):
         return f"its checksum is {found}, the {'data set' if checksum else 'server'} says {expected}"
+    for algorithm, said in remote.hashes.items():
+        with part.open("rb") as stream:
+            if said != (hash_ := hashlib.file_digest(stream, algorithm).hexdigest()):
+                return f"its {algorithm} is {hash_}, the server says {said}"
     with part.open("rb") as stream:
-        # Portals and proxies answer with pages of theirs, which must not stay here in place of the file.
-        return None if stream.read(4) == b"root" else "the server gave something else than a ROOT file"
+        header = stream.read(20)
+    # Portals and proxies answer with pages of theirs, which must not stay here in place of the file.
+    if header[:4] != b"root":
+        return "the server gave something else than a ROOT file"
+    is_large = int.from_bytes(header[4:8]) >= _LARGE_FILE
+    end, size = int.from_bytes(header[12 : 20 if is_large else 16]), _size(part)
+    return f"the server gave {size} of {end} bytes, as the file itself says" if end > size else None

@@ -20,8 +20,9 @@ _Validator = extend(Draft202012Validator, type_checker=Draft4Validator.TYPE_CHEC
 
 _MAX_EVENTS = 2**53  # as far as a double counts one by one
 
-# No control characters, ends of lines or halves of surrogate pairs: messages are lines, paths are encoded.
-_PATH = {"pattern": r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+\Z"}
+# No control characters, ends of lines, halves of surrogate pairs, and nothing that is invisible or turns what follows
+# around: messages are lines that show what is there, paths are encoded.
+_PATH = {"pattern": r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+\Z"}
 _FILE = {
     "description": "a printable path, or an object with 'path' and 'nevts'",
     "type": ["string", "object"],

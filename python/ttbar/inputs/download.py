@@ -4,12 +4,15 @@ The libraries for it are loaded when a file is opened: ROOT brings an XRootD cli
 files here or loads ROOT, but not both.
 """
 
+import base64
+import hashlib
 import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ttbar.errors import InputError
@@ -19,6 +22,11 @@ _SMALLEST_BLOCK = 16 * 2**10
 
 # XRootD errors that another attempt does not help: not authorized, not found, not a file, is a directory.
 _FINAL_XROOTD_ERROR = re.compile(r"\[(3010|3011|3015|3016)\]")
+
+# What hash functions are called in the headers of HTTP.
+_HASHES = {"md5": "md5", "sha": "sha1", "sha-256": "sha256", "sha-512": "sha512"}
+
+_WEAK = "W/"  # what a mark begins with, as in HTTP, that two contents can have in common
 
 # HTTP errors below 500 that another attempt may help all the same: time-out, too early, too many requests.
 _TRANSIENT_HTTP_ERRORS = (408, 425, 429)
@@ -56,7 +64,13 @@ class Content:
     size: int | None
     """Bytes; None if the server does not say."""
     version: str
-    """Time of the last change, or another mark of the content; empty if the server does not say."""
+    """A mark of the content; it begins with `W/` if another content can have the same, as the time of the last change
+    can be of one second; empty if the server does not say."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no other content has the same mark."""
+        return self.version != "" and not self.version.startswith(_WEAK)
 
 
 class RemoteFile(ABC):
@@ -68,14 +82,19 @@ class RemoteFile(ABC):
         What the server says about it.
     start
         The byte from which on it is read.
+    hashes
+        Hashes of the whole content as the server says, hexadecimal, by their name in `hashlib`.
     """
 
     content: Content
     start: int
+    hashes: Mapping[str, str]
 
     def __init__(self, address: str, timeout: float) -> None:
         self._address = address
         self._timeout = timeout
+        self._checksum: str | None = None
+        self.hashes = {}
 
     def blocks(self) -> Iterator[bytes]:
         """Give what is in the file, from `start` to the end.
@@ -105,10 +124,9 @@ class RemoteFile(ABC):
     def checksum(self) -> str | None:
         """Ask the server for the checksum of the whole content, e.g. `adler32:0123abcd`; None if it does not say."""
         with suppress(DownloadFailed), self._failures():
-            value = self._ask_adler32()
-            if value:
-                return f"adler32:{value.lower():0>8}"
-        return None
+            if self._checksum is None and (value := self._ask_adler32()):
+                self._checksum = f"adler32:{value.lower():0>8}"
+        return self._checksum
 
     @abstractmethod
     def close(self) -> None:
@@ -139,7 +157,9 @@ class RemoteFile(ABC):
             raise DownloadFailed(self._address, reason, transient) from None
 
 
-def open_remote(address: str, timeout: float, start: int = 0, known: Content | None = None) -> RemoteFile:
+def open_remote(
+    address: str, timeout: float, start: int = 0, known: Content | None = None, checksum: str | None = None
+) -> RemoteFile:
     """Open a file on a server.
 
     Parameters
@@ -149,10 +169,13 @@ def open_remote(address: str, timeout: float, start: int = 0, known: Content | N
     timeout : float
         Seconds without a byte after which the server counts as dead.
     start : int
-        The byte to read from if the server says that the content is still the known one. If it does not, or if it
-        cannot begin there, the file is read from another byte, as a rule the first: see `RemoteFile.start`.
+        The byte to read from if the content is sure to be the known one: the server gives an exact mark of it, or else
+        there is a checksum, with which the caller compares the whole. If it is not, or if the server cannot begin
+        there, the file is read from another byte, as a rule the first: see `RemoteFile.start`.
     known : Content or None
         The content of which the bytes before `start` are.
+    checksum : str or None
+        What the whole is to be compared with, in place of `RemoteFile.checksum`.
 
     Returns
     -------
@@ -167,7 +190,11 @@ def open_remote(address: str, timeout: float, start: int = 0, known: Content | N
     # The last byte is asked for even if it is there, because HTTP has no empty ranges.
     start = min(start, known.size - 1) if known and known.size and known.version else 0
     kind = _HTTPFile if address.startswith(("http://", "https://")) else _XRootDFile
-    return kind(address, timeout, start, known)
+    remote = kind(address, timeout, start, known)
+    if remote.start and not remote.content.is_exact and not (checksum or remote.checksum()):
+        remote.close()
+        remote = kind(address, timeout, 0, None)
+    return remote
 
 
 class _XRootDFile(RemoteFile):
@@ -184,7 +211,7 @@ class _XRootDFile(RemoteFile):
             # Finding other sources is left to redirectors: the library loses the ports of those that it finds.
             self._system = XRootDFileSystem(URL(address).hostid, timeout=seconds, locate_all_sources=False)
             self._file: Any = self._system.open(address, cache_type="none")
-        self.content = Content(self._file.size, str(self._file.details["mtime"]))
+        self.content = Content(self._file.size, f"{_WEAK}{self._file.details['mtime']}")
         self.start = start if self.content == known else 0
         self._file.seek(self.start)
         self._block = 4 * _SMALLEST_BLOCK
@@ -237,6 +264,7 @@ class _HTTPFile(RemoteFile):
                 length = headers.get("Content-Length") if _is_plain(headers) else None
                 self.content = Content(None if length is None else int(length), _version(headers))
                 self.start = 0
+            self.hashes = _hashes(self._file.r.headers, whole=not self.start)
 
     def close(self) -> None:
         self._file.close()
@@ -276,7 +304,7 @@ class _HTTPFile(RemoteFile):
 
     def _ask_adler32(self) -> str | None:
         headers = {"Want-Digest": "adler32", "Accept-Encoding": "identity"}
-        digests = self._system.info(self._address, headers=headers).get("Digest", "")
+        digests = self._system.info(self._address, headers=headers).get("Digest") or ""
         found = re.search(r"(?:^|,)\s*adler32=([0-9a-f]{1,8})\s*(?:,|$)", digests, re.IGNORECASE)
         return found and found[1]
 
@@ -304,4 +332,26 @@ def _is_plain(headers: Mapping[str, str]) -> bool:
 
 def _version(headers: Mapping[str, str]) -> str:
     """What an answer says to mark the content."""
-    return headers.get("ETag") or headers.get("Last-Modified") or ""
+    tag, changed = headers.get("ETag", ""), headers.get("Last-Modified", "")
+    if not tag:
+        return changed and _WEAK + changed
+    with suppress(ValueError):  # some servers make a tag of nothing but the second and the size
+        if tag.startswith(f'"{int(parsedate_to_datetime(changed).timestamp()):x}-'):
+            return _WEAK + tag
+    return tag
+
+
+def _hashes(headers: Mapping[str, str], whole: bool) -> dict[str, str]:
+    """Hashes that an answer, with the whole content or a part of it, says that the whole has."""
+    said = [headers.get(name, "") for name in ("Digest", "Repr-Digest")]
+    if whole:
+        said += [headers.get("Content-Digest", ""), f"md5={headers.get('Content-MD5', '')}"]
+    hashes = {}
+    if _is_plain(headers):
+        for name, value in re.findall(r"([\w-]+)=:?([A-Za-z0-9+/]+=*)", ",".join(said)):
+            algorithm = _HASHES.get(name.lower())
+            with suppress(ValueError):
+                digest = base64.b64decode(value, validate=True)
+                if algorithm and len(digest) == hashlib.new(algorithm).digest_size:
+                    hashes[algorithm] = digest.hex()
+    return hashes

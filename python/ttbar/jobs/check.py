@@ -16,6 +16,7 @@ from ttbar.inputs.files import CheckedSample, FileRecord
 from ttbar.inputs.source import Source, dataset_file, list_samples
 from ttbar.inputs.source import check as check_files
 from ttbar.jobs.run import model_files
+from ttbar.masking import masked
 from ttbar.worker import Worker
 
 
@@ -65,7 +66,8 @@ def _show(record: FileRecord) -> None:
     """Print a line on a file."""
     events = "?" if record.entries is None else f"{record.entries:,}"
     status = "ok " if record.checked else "bad"
-    click.echo(f"{status} {record.sample}  {events} events  {record.path}  {record.reason}".rstrip())
+    line = f"{status} {record.sample}  {events} events  {record.path}  {record.reason}"
+    click.echo(masked(line.rstrip()))
 
 
 def _summary(samples: list[CheckedSample]) -> Table:

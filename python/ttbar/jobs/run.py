@@ -225,6 +225,7 @@ def _process(
     if not options.resume and any(kept.glob("*.unit")):
         say(f"What an earlier run has left in {kept} is removed; --resume would have used it")
     output.prepare(kept, () if options.resume else ("*",))
+    kept.chmod(0o700)  # results know the addresses of their files, with the passwords and tokens in them
     return units.process(
         "Processing",
         samples,

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
 from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
 from ttbar.library import resource
+from ttbar.masking import masked
 from ttbar.output import written_whole
 from ttbar.results.plot import FOLDER, PLOTS
 
@@ -100,6 +102,7 @@ def write_page(output: Path, run: Mapping[str, Any]) -> None:
     pictures = _pictures(output / FOLDER)
     environment = jinja2.Environment(
         autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) else masked(str(value)),
         undefined=jinja2.ChainableUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -168,7 +171,7 @@ def _picture(path: Path) -> Picture:
                 title,
                 image.info.get("Description", title),
                 *image.size,
-                f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}",
+                Markup(f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"),
             )
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise InputError(f"{path}: not readable as a picture, plot again ({error})") from None

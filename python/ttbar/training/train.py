@@ -14,6 +14,7 @@ import xgboost
 from ttbar.analyses.analysis import Analysis
 from ttbar.execution import loop
 from ttbar.inputs.source import Source
+from ttbar.masking import masked
 from ttbar.output import written_whole
 from ttbar.progress import say
 from ttbar.training import boosting, evaluation, matched_events, model_card
@@ -143,8 +144,8 @@ def validate_model(source: Source, analysis: Analysis, model: Path, threads: int
 def _command(options: Options) -> str:
     """A command line for the options that matter."""
     source = options.source
-    words: list[object] = ["ttbar", "train", "--dataset", source.dataset, "--samples", source.samples]
-    words += [word for old, new in source.prefixes for word in ("--prefix", f"{old}={new}")]
+    words: list[object] = ["ttbar", "train", "--dataset", masked(source.dataset), "--samples", source.samples]
+    words += [word for old, new in source.prefixes for word in ("--prefix", f"{masked(old)}={masked(new)}")]
     words += ["--tree", source.tree, "--bad-files", source.bad_files]
     words += ["--files", source.files] if source.files else []
     words += ["--search", options.search] if options.search else []
