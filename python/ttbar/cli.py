@@ -16,6 +16,7 @@ from ttbar import __version__
 from ttbar.analyses.agc_v1.io_levels import COLUMNS
 from ttbar.errors import AnalysisError, InputError, TtbarError
 from ttbar.library import resource
+from ttbar.terminal import one_line, printable
 
 if TYPE_CHECKING:
     from ttbar.inputs.files import Format
@@ -331,7 +332,7 @@ def validate_model(source: "Source", model: Path, threads: int | None) -> None:
     from ttbar.training.evaluation import table
     from ttbar.training.train import validate_model as judge
 
-    click.echo(table(judge(source, model, threads)))
+    click.echo(printable(table(judge(source, model, threads))))
 
 
 HISTOGRAMS = click.option(
@@ -409,12 +410,11 @@ def validate(a: Path, b: Path) -> None:
 
     Ends with exit code 1 if they differ.
     """
-    from rich.console import Console
-
+    from ttbar.progress import SafeConsole
     from ttbar.results.validate import validate as compare
 
     comparison = compare(a, b)
-    Console().print(comparison)
+    SafeConsole().print(comparison)
     if not comparison.equal:
         sys.exit(1)
 
@@ -451,5 +451,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _fail(code: int, reason: str) -> NoReturn:
     """End with one line on standard error."""
-    click.echo("error: " + " ".join(reason.split()), err=True)
+    click.echo(f"error: {one_line(reason)}", err=True)
     sys.exit(code)

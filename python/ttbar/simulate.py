@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from rich.console import Console
 from rich.progress import track
 
 from ttbar.errors import InputError
 from ttbar.library import load_root
 from ttbar.output import DATASET, prepare, write_json, written_whole
+from ttbar.progress import console
 
 FILES_PER_SAMPLE = 2
 DEMO_EVENTS = 20_000
@@ -82,7 +82,7 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
     n_files = min(FILES_PER_SAMPLE, events)
     jobs = [(name, number) for name in samples for number in range(n_files)]
     dataset: dict[str, Any] = {}
-    for name, number in track(jobs, "Simulating", console=Console(stderr=True)):
+    for name, number in track(jobs, "Simulating", console=console):
         stored = events * (number + 1) // n_files - events * number // n_files
         path = output / f"{name}_{number}.root"
         options = root.ttbar.SimulationOptions(name, stored, number, seed, ballast)

@@ -21,6 +21,7 @@ from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import AnalysisError, InputError
 from ttbar.inputs.files import CheckedFile, has_changed
 from ttbar.library import code_id, load_root
+from ttbar.reading import require_file
 from ttbar.results import histograms
 
 
@@ -147,6 +148,7 @@ def initialise(threads: int | None, model: str | None) -> Ready:
     if threads != 1:
         root.EnableImplicitMT(threads or 0)
     if model is not None:
+        require_file(Path(model))
         try:
             root.ttbar.load_models([model])
             root.ttbar.require_features(root.ttbar.model(0))

@@ -4,7 +4,6 @@ from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Column, Table
 
 from ttbar.analyses.agc_v1 import definition
@@ -14,6 +13,8 @@ from ttbar.inputs.delivery import check_together
 from ttbar.inputs.files import CheckedSample, FileRecord
 from ttbar.inputs.source import Source, dataset_file, list_samples
 from ttbar.inputs.source import check as check_files
+from ttbar.progress import SafeConsole
+from ttbar.terminal import one_line
 from ttbar.worker import Worker
 
 
@@ -39,7 +40,7 @@ def check(source: Source, model: Path) -> None:
         worker.ready()
     listed = list_samples(source, dataset)
     samples = check_files(source, listed, definition.COLUMNS, _show)
-    Console().print(_summary(samples))
+    SafeConsole().print(_summary(samples))
     bad = [record for sample in samples for record in sample.records if not record.checked]
     if bad and not source.skip_bad:
         raise InputError(
@@ -54,7 +55,7 @@ def _show(record: FileRecord) -> None:
     """Print a line on a file."""
     events = "?" if record.entries is None else f"{record.entries:,}"
     status = "ok " if record.checked else "bad"
-    click.echo(f"{status} {record.sample}  {events} events  {record.path}  {record.reason}".rstrip())
+    click.echo(one_line(f"{status} {record.sample}  {events} events  {record.path}  {record.reason}".rstrip()))
 
 
 def _summary(samples: list[CheckedSample]) -> Table:
