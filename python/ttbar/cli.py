@@ -429,6 +429,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to interrupt
     try:
+        Path.cwd()
+    except OSError as error:
+        _fail(InputError.exit_code, f"the working folder is gone or closed ({error.strerror}): change to another one")
+    try:
         cli.main(args=arguments, prog_name="ttbar", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)

@@ -220,7 +220,7 @@ def _check_local(path: Path, checksum: str | None) -> None:
         raise _Unusable(f"ROOT cannot open a path with {' '.join(special)} in it, rename it")
     if ".root/" in str(path) and ".root" not in path.name:
         raise _Unusable(
-            "ROOT takes the folder .root in its path for the file, rename the folder or end the name in .root"
+            "ROOT takes a folder of its path for the file, rename that folder, or end its own name in .root"
         )
     try:
         if not stat.S_ISREG(path.stat().st_mode):
