@@ -106,6 +106,7 @@ def load_root() -> Any:
         root.gROOT.SetBatch(True)
         root.gEnv.SetValue("TFile.ForceRemote", 1)  # what is asked of a server on this machine, it shall answer
         root.PyConfig.IgnoreCommandLineOptions = True
+        root.PyConfig.DisableRootLogon = True  # it would run when ROOT is used for the first time, anywhere
         # Libraries, macros and plugins come from where ROOT is, not from wherever the program was started.
         root.gSystem.SetDynamicPath(_absolute(root.gSystem.GetDynamicPath()))
         root.gROOT.SetMacroPath(_absolute(root.gROOT.GetMacroPath()))
@@ -136,7 +137,7 @@ def _import_root() -> Any:
 
 @contextmanager
 def _apart() -> Iterator[str]:
-    """Work in a folder of the package, where nobody puts a `.rootrc`, a `.rootlogon.C` or a library of ROOT's name.
+    """Work in a folder of the package, where nobody puts a `.rootrc` or a library of ROOT's name.
 
     Yields
     ------
