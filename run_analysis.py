@@ -4,6 +4,8 @@
 import sys
 
 if __name__ == "__main__":
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the folder of this file: what else is there is no module of the program
     try:
         from ttbar.cli import main
     except ImportError as error:

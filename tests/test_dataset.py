@@ -180,7 +180,7 @@ def test_what_is_not_json_is_said_not_to_be(load, text, word):
 
 
 def test_a_data_set_file_that_cannot_be_read(tmp_path):
-    for path, reason in ((tmp_path / "none.json", "No such file"), (tmp_path, "directory")):
+    for path, reason in ((tmp_path / "none.json", "no such file"), (tmp_path, "directory")):
         with pytest.raises(InputError) as error:
             load_dataset(path, KNOWN)
         assert_one_line_about(error, str(path), reason)

@@ -739,7 +739,7 @@ def test_damaged_file(tmp_path, run, damage):
     [
         ("General: [", "is not a configuration for cabinetry"),
         ("General: {Measurement: m}", "is not a configuration for cabinetry: .*is a required property"),
-        (None, "cannot be read: No such file"),
+        (None, "there is no such file"),
     ],
 )
 def test_bad_configuration(tmp_path, run, text, sentence):

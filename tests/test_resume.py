@@ -141,7 +141,7 @@ def test_results_of_other_options_and_damaged_ones_are_not_used(toy, expected, t
     assert finished_units(tmp_path) == 4
     first = min(set((tmp_path / "units").glob("*.unit")) - others)
     first.write_bytes(first.read_bytes()[:-1])  # a power cut can leave this, whatever a program does
-    assert f"{first.name} is damaged" in finished(*arguments, "--resume").stderr
+    assert f"{first.name}: not a JSON file" in finished(*arguments, "--resume").stderr
     assert_equal_histograms(tmp_path / "histograms.root", expected[0].folder / "histograms.root")
 
 

@@ -16,7 +16,7 @@ from ttbar import __version__
 from ttbar.analyses.agc_v1.io_levels import IO_LEVELS
 from ttbar.errors import AnalysisError, InputError, TtbarError
 from ttbar.library import resource
-from ttbar.masking import masked
+from ttbar.terminal import one_line, printable
 
 if TYPE_CHECKING:
     from ttbar.analyses.analysis import Analysis
@@ -360,7 +360,7 @@ def validate_model(source: "Source", analysis: "Analysis", model: Path, threads:
     from ttbar.training.evaluation import table
     from ttbar.training.train import validate_model as judge
 
-    click.echo(table(judge(source, analysis, model, threads)))
+    click.echo(printable(table(judge(source, analysis, model, threads))))
 
 
 HISTOGRAMS = click.option(
@@ -438,12 +438,11 @@ def validate(a: Path, b: Path) -> None:
 
     Ends with exit code 1 if they differ.
     """
-    from rich.console import Console
-
+    from ttbar.progress import SafeConsole
     from ttbar.results.validate import validate as compare
 
     comparison = compare(a, b)
-    Console().print(comparison)
+    SafeConsole().print(comparison)
     if not comparison.equal:
         sys.exit(1)
 
@@ -457,6 +456,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         What stands on the command line after the name of the program; by default what really does.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to interrupt
+    try:
+        Path.cwd()
+    except OSError as error:
+        _fail(InputError.exit_code, f"the working folder is gone or closed ({error.strerror}): change to another one")
     try:
         cli.main(args=arguments, prog_name="ttbar", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -480,5 +483,5 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _fail(code: int, reason: str) -> NoReturn:
     """End with one line on standard error."""
-    click.echo("error: " + masked(" ".join(reason.split())), err=True)
+    click.echo(f"error: {one_line(reason)}", err=True)
     sys.exit(code)

@@ -6,6 +6,8 @@ import importlib.resources
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,29 @@ def load_root() -> Any:
     """
     if "ROOT" not in sys.modules:
         os.environ.setdefault("EXTRA_CLING_ARGS", "-O2")
+    with _apart() as working_folder:
+        root = _import_root()
+        root.gROOT.SetBatch(True)
+        root.gEnv.SetValue("TFile.ForceRemote", 1)  # what is asked of a server on this machine, it shall answer
+        root.PyConfig.IgnoreCommandLineOptions = True
+        root.PyConfig.DisableRootLogon = True  # it would run when ROOT is used for the first time, anywhere
+        # Libraries, macros and plugins come from where ROOT is, not from wherever the program was started.
+        root.gSystem.SetDynamicPath(_absolute(root.gSystem.GetDynamicPath()))
+        root.gROOT.SetMacroPath(_absolute(root.gROOT.GetMacroPath()))
+        library = resource("lib", "libttbar.so")
+        if root.gSystem.Load(str(library)) < 0:
+            raise AnalysisError(f"{library} cannot be loaded: build and install the package again")
+        include = resource("include", "ttbar")
+        # By their whole paths: a folder of the environment or the working folder can have other headers of these names.
+        if not root.gInterpreter.Declare("".join(f'#include "{include / header}"\n' for header in HEADERS)):
+            raise AnalysisError(f"the headers in {include} do not compile: install the package again")
+    root.gSystem.ChangeDirectory(working_folder)  # ROOT remembers where it was started
+    root.gSystem.ResetSignals()  # a crash is to end a process at once, not after minutes in a debugger
+    return root
+
+
+def _import_root() -> Any:
+    """Import ROOT, without its warning that it is the alpha version of a package."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
@@ -126,15 +151,26 @@ def load_root() -> Any:
             raise AnalysisError(
                 f"ROOT cannot be imported ({error}): pip install 'ttbar[root]', or use a Python that has ROOT"
             ) from None
-
-    ROOT.gROOT.SetBatch(True)
-    ROOT.gEnv.SetValue("TFile.ForceRemote", 1)  # what is asked of a server on this machine, the server shall answer
-    ROOT.PyConfig.IgnoreCommandLineOptions = True
-    library = resource("lib", "libttbar.so")
-    if ROOT.gSystem.Load(str(library)) < 0:
-        raise AnalysisError(f"{library} cannot be loaded: build and install the package again")
-    ROOT.gInterpreter.AddIncludePath(str(resource("include")))
-    if not ROOT.gInterpreter.Declare("".join(f'#include "ttbar/{header}"\n' for header in HEADERS)):
-        raise AnalysisError(f"the headers in {resource('include')} do not compile: install the package again")
-    ROOT.gSystem.ResetSignals()  # a crash is to end a process at once, not after minutes in a debugger
     return ROOT
+
+
+@contextmanager
+def _apart() -> Iterator[str]:
+    """Work in a folder of the package, where nobody puts a `.rootrc` or a library of ROOT's name.
+
+    Yields
+    ------
+    str
+        The working folder, to which the process comes back.
+    """
+    before = str(Path.cwd())
+    os.chdir(resource("include"))
+    try:
+        yield before
+    finally:
+        os.chdir(before)
+
+
+def _absolute(path: str) -> str:
+    """The folders of a search path that are not relative to the working folder."""
+    return ":".join(folder for folder in str(path).split(":") if Path(folder).is_absolute())

@@ -51,6 +51,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     beside = path.with_name(f".{path.name}.part")
     try:
+        beside.unlink(missing_ok=True)  # what is left of another run, or a link that leads elsewhere
         yield beside
         with beside.open("rb") as stream:
             os.fsync(stream)  # a file of this name has its content even after a power cut

@@ -1,8 +1,9 @@
 """What a user sees on standard error while something takes long."""
 
 import time
+from collections.abc import Iterable
 from threading import Lock
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -13,13 +14,24 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 
-from ttbar.masking import masked
+from ttbar.terminal import one_line, printable
 
 LINE_EVERY_S = 10.0
 """Where there is no terminal to draw a bar on, a line appears this often."""
 
-console = Console(stderr=True, highlight=False)
+
+class SafeConsole(Console):
+    """A console on which all texts are printable."""
+
+    def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
+        """Render as usual; what moves the cursor of a terminal comes from the console itself."""
+        for segment in super().render(*arguments, **options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+console = SafeConsole(stderr=True, highlight=False)
 
 
 def say(text: str) -> None:
@@ -28,9 +40,9 @@ def say(text: str) -> None:
     Parameters
     ----------
     text : str
-        The line, without markup.
+        The line, without markup; what makes several lines of it does not.
     """
-    console.print(masked(text), markup=False, soft_wrap=True)
+    console.print(one_line(text), markup=False, soft_wrap=True)
 
 
 class Display:

@@ -4,18 +4,19 @@ The toy knows decay chains and shapes of distributions, but neither matrix eleme
 look like simulated CMS events of 2015 and exercise an analysis; nothing measured with them tells of nature.
 """
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import platformdirs
-from rich.console import Console
 from rich.progress import track
 
 from ttbar.errors import InputError
 from ttbar.library import load_root
 from ttbar.output import DATASET, prepare, write_json, written_whole
+from ttbar.progress import console
 
 FILES_PER_SAMPLE = 2
 DEMO_EVENTS = 20_000
@@ -82,7 +83,7 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
     n_files = min(FILES_PER_SAMPLE, events)
     jobs = [(name, number) for name in samples for number in range(n_files)]
     dataset: dict[str, Any] = {}
-    for name, number in track(jobs, "Simulating", console=Console(stderr=True)):
+    for name, number in track(jobs, "Simulating", console=console):
         stored = events * (number + 1) // n_files - events * number // n_files
         path = output / f"{name}_{number}.root"
         options = root.ttbar.SimulationOptions(name, stored, number, seed, ballast)
@@ -109,7 +110,7 @@ def demo() -> Path:
     pathlib.Path
         Its data set file, in the user's cache.
     """
-    folder = platformdirs.user_cache_path("ttbar", ensure_exists=True) / f"demo-{simulation_id()[:12]}"
+    folder = _cache() / f"demo-{simulation_id()[:12]}"
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             made = simulate(Path(temporary) / folder.name, DEMO_EVENTS, simulated_samples(), seed=1, ballast=False)
@@ -119,3 +120,15 @@ def demo() -> Path:
                 if not folder.exists():  # else another run was faster, with the same result
                     raise
     return folder / DATASET
+
+
+def _cache() -> Path:
+    """The user's cache, or where a user has no home, as in a container, a folder that nobody else can write to."""
+    try:
+        folder = platformdirs.user_cache_path("ttbar")
+    except RuntimeError:
+        folder = Path(tempfile.gettempdir()) / f"ttbar-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise InputError(f"{folder} belongs to another user, set XDG_CACHE_HOME to a folder of yours")
+    return folder

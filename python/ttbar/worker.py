@@ -113,6 +113,8 @@ class Worker:
         if self._process is None:
             self._connection, theirs = self._context.Pipe()
             process = self._context.Process(target=_serve, args=(theirs, self._counter), daemon=True)
+            # A file signal.py in the working folder is not the module that another Python starts with.
+            os.environ["PYTHONSAFEPATH"] = "1"
             # An interrupt goes to the whole group; this process decides what it means, the new one never gets it.
             resource_tracker.ensure_running()  # which lets interrupts in again
             before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])

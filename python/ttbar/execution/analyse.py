@@ -4,13 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-import hist
-import numpy as np
-
 from ttbar import worker
 from ttbar.analyses.analysis import NOMINAL, Analysis, Histogram
 from ttbar.errors import AnalysisError
 from ttbar.execution.graph import WEIGHT, Graph, book
+from ttbar.execution.histograms import as_hist
 from ttbar.execution.loop import Collect, Compile, by_file, run_unit
 from ttbar.execution.unit import LoopFailed, Partial, Unit
 from ttbar.library import load_root
@@ -129,36 +127,6 @@ def read_columns(unit: Unit, tree: str, columns: Sequence[str]) -> Partial:
         return compile_
 
     return run_unit(unit, tree, dict.fromkeys(columns), book_reading)
-
-
-def as_hist(bins: Any, histogram: Histogram) -> hist.Hist[Any]:
-    """Copy the contents of a histogram out of C++.
-
-    Parameters
-    ----------
-    bins : ttbar::Bins
-        The contents.
-    histogram : Histogram
-        What it is.
-
-    Returns
-    -------
-    hist.Hist
-        Its axes are named after their columns; weighted storage.
-    """
-    copy = hist.Hist(
-        *(
-            # ROOT draws TeX without dollar signs.
-            hist.axis.Regular(axis.bins, axis.low, axis.high, name=axis.column, label=axis.label.replace("$", ""))
-            for axis in histogram.axes
-        ),
-        storage=hist.storage.Weight(),
-    )
-    view = copy.view(flow=True)
-    # The first axis runs fastest there.
-    view["value"] = np.asarray(bins.values).reshape(view.shape[::-1]).T
-    view["variance"] = np.asarray(bins.variances).reshape(view.shape[::-1]).T
-    return copy
 
 
 def _arguments(root: Any, histogram: Histogram) -> Iterator[Any]:

@@ -15,6 +15,7 @@ from ttbar.errors import InputError
 from ttbar.execution.unit import Cost, LoopFailed, Partial, Unit
 from ttbar.inputs.files import has_changed
 from ttbar.library import code_id, declare, load_root
+from ttbar.reading import require_file
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ def initialise(threads: int | None, analysis: Analysis, models: Sequence[str] = 
         root.EnableImplicitMT(threads or 0)
     for header in analysis.headers:
         declare(header)
+    for file in models:
+        require_file(Path(file))
     if models:
         try:
             root.ttbar.load_models(models)

@@ -25,6 +25,7 @@ from ttbar.inputs.source import Source, dataset_file, get, list_samples
 from ttbar.library import load_root
 from ttbar.output import DATASET, prepare, reserved, write_json, written_whole
 from ttbar.progress import say
+from ttbar.reading import read_json, read_text, require_file
 from ttbar.worker import Worker, WorkerDied
 
 TREE = "Events"
@@ -74,12 +75,14 @@ class Skims:
         """What is known of the skim of a unit; None if there is none, an outdated or a damaged one."""
         record = self._record(unit)
         try:
+            require_file(self._path(unit))
             if record.get("key") != self._key(unit) or record["checksum"] != checksum_of(self._path(unit)):
                 return None
-        except OSError:
+            (file,) = unit.files
+            processed, selected = record["processed"], record["selected"]
+        except (InputError, KeyError):
             return None
-        (file,) = unit.files
-        return Partial(Cost(), {file.path: record["processed"]}, {}, {file.path: record["selected"]})
+        return Partial(Cost(), {file.path: processed}, {}, {file.path: selected})
 
     def describe(self, sample: CheckedSample, file: CheckedFile) -> dict[str, Any]:
         """The entry of the skim of a file in a data set file."""
@@ -96,8 +99,8 @@ class Skims:
     def _record(self, unit: Unit) -> dict[str, Any]:
         """What was recorded of the skim of a unit; empty if nothing was."""
         try:
-            content = json.loads(self._record_path(unit).read_text())
-        except (OSError, ValueError):
+            content = read_json(self._record_path(unit))
+        except InputError:
             return {}
         return content if isinstance(content, dict) else {}
 
@@ -212,7 +215,7 @@ def make_skims(
         If the user interrupts it, with what is finished kept.
     """
     made = folder / DATASET
-    if made.exists() and (made.samefile(dataset) or '"skim_of"' not in made.read_text()):
+    if made.exists() and (made.samefile(dataset) or '"skim_of"' not in read_text(made)):
         raise InputError(f"{made}: it is not of skims alone and would be replaced, choose another folder")
     prepare(folder, (DATASET,))
     skims = Skims(folder, format_, tree, analysis, worker, worker.ready().code)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +10,13 @@ from operator import add
 from pathlib import Path
 from typing import Any, Protocol
 
-from ttbar.errors import AnalysisError
+from ttbar.analyses.analysis import Analysis
+from ttbar.errors import AnalysisError, InputError
+from ttbar.execution import kept
 from ttbar.execution.unit import LoopFailed, Partial, Unit
 from ttbar.inputs.delivery import check_together
 from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, is_remote
 from ttbar.inputs.retries import first_success
-from ttbar.output import written_whole
 from ttbar.progress import Display, say
 from ttbar.worker import Worker, WorkerDied
 
@@ -45,25 +45,24 @@ class Results:
     """A folder where the results of units are kept."""
 
     folder: Path
+    analysis: Analysis
     run: Mapping[str, Any]
     """All that results depend on apart from the files; what `json` can write."""
 
     def load(self, unit: Unit) -> Partial | None:
         """Find the result of a unit; None if it is not there, or not whole."""
+        path = self._path(unit)
+        if not path.exists():
+            return None
         try:
-            digest, content = self._path(unit).read_bytes().split(b"\n", maxsplit=1)
-            if digest.decode() == hashlib.sha256(content).hexdigest():
-                return pickle.loads(content)  # type: ignore[no-any-return]
-            say(f"{self._path(unit)} is damaged and not used")
-        except (OSError, ValueError):
-            pass
-        return None
+            return kept.load(path, unit, self.analysis)
+        except InputError as error:
+            say(f"{error}; it is not used")
+            return None
 
     def save(self, unit: Unit, result: Partial) -> None:
         """Keep the result of a unit."""
-        content = pickle.dumps(result)
-        with written_whole(self._path(unit)) as beside:
-            beside.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+        kept.save(self._path(unit), result)
 
     def _path(self, unit: Unit) -> Path:
         """Where the result of a unit is kept, named after all that it depends on."""

@@ -1,6 +1,5 @@
 """Data set files: which files each sample is made of."""
 
-import json
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +13,7 @@ from jsonschema import Draft4Validator, Draft202012Validator
 from jsonschema.validators import extend
 
 from ttbar.errors import InputError
+from ttbar.reading import read_json
 
 # In later drafts of JSON schema than the fourth, 20000.0 is an integer. It is not a number of events.
 _Validator = extend(Draft202012Validator, type_checker=Draft4Validator.TYPE_CHECKER)
@@ -132,7 +132,7 @@ def load_dataset(
     InputError
         If the file cannot be read or is not as described.
     """
-    document = _read_json(path)
+    document = read_json(path)
     error = next(_Validator(_schema(known)).iter_errors(document), None)
     if error is not None:
         place = error.json_path.removeprefix("$").removeprefix(".") or "the top level"
@@ -213,30 +213,6 @@ def limit_files(samples: Sequence[Sample], limit: int) -> list[Sample]:
         The same samples with at most `limit` files each.
     """
     return [Sample(sample.process, sample.variation, sample.files[:limit]) for sample in samples]
-
-
-def _read_json(path: Path) -> Any:
-    """Parse a JSON file, without the liberties that Python's parser takes."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in result:
-                raise ValueError(f"the key {short_repr(key)} occurs twice in one object")
-            result[key] = value
-        return result
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"JSON has no number {constant}")
-
-    try:
-        return json.loads(path.read_text("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
-    except OSError as error:
-        raise InputError(f"{path}: the data set file cannot be read: {error.strerror}") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: not a data set file: nested too deeply") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON file: {error}") from error
 
 
 def _schema(known: Mapping[str, Collection[str]]) -> dict[str, Any]:

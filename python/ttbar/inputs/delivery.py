@@ -109,11 +109,15 @@ def check_together(sample: CheckedSample) -> None:
         raise InputError(
             f"{sample.name}: no usable file, leave the sample out with --samples ({first_bad.path}: {first_bad.reason})"
         )
-    first_of: dict[str, CheckedFile] = {}
+    same_uuid: dict[str, list[CheckedFile]] = {}
     for file in sample.good:
-        first = first_of.setdefault(file.uuid, file)
-        if first is not file:
-            raise InputError(f"{sample.name}: {file.path} is a copy of {first.path} (same UUID), keep one of them")
+        for other in same_uuid.setdefault(file.uuid, []):
+            if None in (file.checksum, other.checksum) or file.checksum == other.checksum:
+                raise InputError(
+                    f"{sample.name}: {file.path} is a copy of {other.path} (same UUID), keep one of them;"
+                    " if they are different files, give the checksum of each in the data set file"
+                )
+        same_uuid[file.uuid].append(file)
         if file.format != sample.good[0].format:
             raise InputError(
                 f"{sample.name}: {sample.good[0].path} is a {sample.good[0].format} and {file.path} is a"
@@ -140,7 +144,7 @@ def _deliver(sample: str, file: InputFile, request: Request, checker: Worker, do
         return _check_apart(checker, file, request, address)
 
     try:
-        checked = first_success(file.addresses, read, checker.ended)
+        checked = replace(first_success(file.addresses, read, checker.ended), checksum=file.checksum)
     except BadFile as error:
         return FileRecord(file.path, sample, file.nevts, file.entries, "skipped", error.reason, attempts)
     note = "" if file.nevts is not None else "nevts is the number of entries in the file"

@@ -89,6 +89,8 @@ class CheckedFile:
     """Size in bytes."""
     version: str
     """When it was last written, if it is a local file: it may have been changed and still be the same to ROOT."""
+    checksum: str | None = None
+    """What the data set says it must be."""
 
     @property
     def identity(self) -> tuple[str | int, ...]:
@@ -216,6 +218,10 @@ def _check_local(path: Path, checksum: str | None) -> None:
     special = sorted(set(str(path)) & set(_SPECIAL))
     if special:
         raise _Unusable(f"ROOT cannot open a path with {' '.join(special)} in it, rename it")
+    if ".root/" in str(path) and ".root" not in path.name:
+        raise _Unusable(
+            "ROOT takes a folder of its path for the file, rename that folder, or end its own name in .root"
+        )
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise _Unusable("is not a file")

@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Column, Table
 
 from ttbar.analyses.analysis import Analysis
@@ -16,7 +15,8 @@ from ttbar.inputs.files import CheckedSample, FileRecord
 from ttbar.inputs.source import Source, dataset_file, list_samples
 from ttbar.inputs.source import check as check_files
 from ttbar.jobs.run import model_files
-from ttbar.masking import masked
+from ttbar.progress import SafeConsole
+from ttbar.terminal import one_line
 from ttbar.worker import Worker
 
 
@@ -50,7 +50,7 @@ def check(source: Source, analysis: Analysis, models: Sequence[Path] = ()) -> li
         worker.ready()
     listed = list_samples(source, dataset, analysis)
     samples = check_files(source, listed, analysis.columns, _show)
-    Console().print(_summary(samples))
+    SafeConsole().print(_summary(samples))
     bad = [record for sample in samples for record in sample.records if not record.checked]
     if bad and not source.skip_bad:
         raise InputError(
@@ -66,8 +66,7 @@ def _show(record: FileRecord) -> None:
     """Print a line on a file."""
     events = "?" if record.entries is None else f"{record.entries:,}"
     status = "ok " if record.checked else "bad"
-    line = f"{status} {record.sample}  {events} events  {record.path}  {record.reason}"
-    click.echo(masked(line.rstrip()))
+    click.echo(one_line(f"{status} {record.sample}  {events} events  {record.path}  {record.reason}".rstrip()))
 
 
 def _summary(samples: list[CheckedSample]) -> Table:

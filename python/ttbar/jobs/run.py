@@ -232,7 +232,7 @@ def _process(
         lambda unit: worker.call(analyse, unit, tree, analysis, options.seed),
         worker,
         options.source.skip_bad,
-        units.Results(kept, depends_on),
+        units.Results(kept, analysis, depends_on),
     )
 
 

@@ -11,6 +11,7 @@ import uproot
 from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
 from ttbar.output import written_whole
+from ttbar.reading import require_file
 
 
 def from_root(histogram: Any, region: str) -> hist.Hist[Any]:
@@ -35,19 +36,35 @@ def from_root(histogram: Any, region: str) -> hist.Hist[Any]:
     """
     if not histogram.GetSumw2N():
         raise ValueError(f"the histogram of {region} has no sums of squared weights")
-    title = f"{definition.REGIONS[region].symbol} [GeV]"  # ROOT draws TeX without dollar signs
-    copy = hist.Hist(
-        hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=title),
-        hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL),
-        storage=hist.storage.Weight(),
-    )
+    copy = empty(region)
     n_x, n_y = histogram.GetNbinsX(), histogram.GetNbinsY()
-    view = copy.view(flow=True)
+    view: Any = copy.view(flow=True)
     for part, array in (("value", histogram.GetArray()), ("variance", histogram.GetSumw2().GetArray())):
         # ROOT stores x fastest, flow bins included.
         bins = np.frombuffer(array, dtype=np.float64, count=(n_x + 2) * (n_y + 2)).reshape(n_y + 2, n_x + 2)
         view[part][:, 1:-1] = bins[1:-1].T
     return copy
+
+
+def empty(region: str) -> hist.Hist[Any]:
+    """Make a histogram of a region.
+
+    Parameters
+    ----------
+    region : str
+        Name of the region.
+
+    Returns
+    -------
+    hist.Hist
+        Without any event, as `from_root` makes it.
+    """
+    title = f"{definition.REGIONS[region].symbol} [GeV]"  # ROOT draws TeX without dollar signs
+    return hist.Hist(
+        hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=title),
+        hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL),
+        storage=hist.storage.Weight(),
+    )
 
 
 def name_of(region: str, process: str, variation: str) -> str:
@@ -65,7 +82,7 @@ def write(path: Path, histograms: Mapping[str, hist.Hist[Any]]) -> None:
     histograms : mapping of str to hist.Hist
         Two-dimensional histograms by name.
     """
-    with written_whole(path) as beside, uproot.recreate(beside) as file:
+    with written_whole(path) as beside, beside.open("w+b") as stream, uproot.recreate(stream) as file:
         for name, histogram in histograms.items():
             file[name] = histogram
         for axis in ("observable", "deltaR"):
@@ -91,10 +108,10 @@ def read(path: Path) -> dict[str, hist.Hist[Any]]:
     InputError
         If it cannot be read.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+    require_file(path)
     try:
-        with uproot.open(path) as file:
+        # Given a path, uproot takes a part of some for the name of an object or a protocol.
+        with path.open("rb") as stream, uproot.open(stream) as file:
             return {
                 name: file[name].to_hist()
                 for name, kind in file.classnames(cycle=False).items()

@@ -1,7 +1,7 @@
 """One page that shows what came out of a run."""
 
 import base64
-import json
+import io
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +18,7 @@ from ttbar.errors import InputError
 from ttbar.library import resource
 from ttbar.masking import masked
 from ttbar.output import written_whole
+from ttbar.reading import read_bytes, read_json
 from ttbar.results.plot import FOLDER, PLOTS
 
 PAGE = "report.html"
@@ -135,12 +136,9 @@ def _order_of_fit_plots(name: str) -> tuple[int, str]:
 
 def _load(path: Path) -> dict[str, Any] | None:
     """Read a JSON file of the results, if it is there."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except ValueError as error:
-        raise InputError(f"{path}: not readable as JSON, make it again ({error})") from None
+    content = read_json(path, any_number=True)
     if not isinstance(content, dict):
         raise InputError(f"{path}: not what a run writes, make it again")
     return content
@@ -164,14 +162,15 @@ def _pictures(folder: Path) -> dict[str, Picture]:
 def _picture(path: Path) -> Picture:
     """Read a picture."""
     try:
-        with Image.open(path) as image:
+        content = read_bytes(path)
+        with Image.open(io.BytesIO(content)) as image:
             image.load()
             title = image.info.get("Title", path.stem.replace("_", " "))
             return Picture(
                 title,
                 image.info.get("Description", title),
                 *image.size,
-                Markup(f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"),
+                Markup(f"data:image/png;base64,{base64.b64encode(content).decode()}"),
             )
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise InputError(f"{path}: not readable as a picture, plot again ({error})") from None

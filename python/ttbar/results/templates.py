@@ -16,6 +16,7 @@ from cabinetry.histo import Histogram
 from numpy.typing import NDArray
 
 from ttbar.errors import InputError
+from ttbar.reading import read_text, require_file
 
 Settings = dict[str, Any]
 """A configuration of cabinetry, or the part of it on a region, a sample or a systematic uncertainty."""
@@ -92,14 +93,13 @@ class HistogramFile:
 
     def __init__(self, path: Path, variable: str) -> None:
         self.path = path
+        require_file(path)
         try:
-            with uproot.open(path) as file:
+            with path.open("rb") as stream, uproot.open(stream) as file:
                 folder = file.get(variable, file)
                 self._histograms = {
                     name: folder[name] for name in folder.keys(recursive=False, cycle=False, filter_classname="TH1*")
                 }
-        except FileNotFoundError:
-            raise InputError(f"{path}: there is no such file") from None
         # A damaged file makes uproot raise almost anything.
         except Exception as error:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -172,9 +172,8 @@ def load_configuration(path: Path, variable: str) -> Settings:
         If the file cannot be read or is not a configuration of a fit.
     """
     try:
-        config: Settings = cabinetry.configuration.load(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        config: Settings = yaml.safe_load(read_text(path))
+        cabinetry.configuration.validate(config)
     except jsonschema.ValidationError as error:
         raise InputError(f"{path} is not a configuration for cabinetry: {error.json_path}: {error.message}") from None
     except (yaml.YAMLError, ValueError, NotImplementedError) as error:

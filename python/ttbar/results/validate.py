@@ -1,6 +1,5 @@
 """Comparison of two sets of histograms, bin by bin."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ttbar.errors import InputError
+from ttbar.reading import read_json
 from ttbar.results.histograms import read
 
 Values = NDArray[np.float64]
@@ -174,7 +174,7 @@ def _load_reference(path: Path) -> dict[str, Histogram]:
                 np.array(content["contents"], dtype=np.float64),
                 None,
             )
-            for name, content in json.loads(path.read_text()).items()
+            for name, content in read_json(path, any_number=True).items()
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(

@@ -5,7 +5,6 @@ One event in `STOPPING` is neither trained on nor judged: these decide when a tr
 win.
 """
 
-import json
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from ttbar.errors import InputError
 from ttbar.progress import Display
+from ttbar.reading import read_json
 from ttbar.training import evaluation
 from ttbar.training.evaluation import Scores
 from ttbar.training.matched_events import MatchedEvents
@@ -122,12 +122,7 @@ def read_search(path: Path) -> dict[str, Sequence[float]]:
     InputError
         If the file cannot be read or is not as described.
     """
-    try:
-        search: dict[str, Sequence[float]] = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: the search cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON file: {error}") from error
+    search: dict[str, Sequence[float]] = read_json(path)
     wrong = next(jsonschema.Draft202012Validator(_SEARCH_SCHEMA).iter_errors(search), None)
     if wrong is not None:
         place = wrong.json_path.removeprefix("$").removeprefix(".") or "the top level"

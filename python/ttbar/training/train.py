@@ -16,7 +16,7 @@ from ttbar.execution import loop
 from ttbar.inputs.source import Source
 from ttbar.masking import masked
 from ttbar.output import written_whole
-from ttbar.progress import say
+from ttbar.progress import console, say
 from ttbar.training import boosting, evaluation, matched_events, model_card
 from ttbar.training.evaluation import Judgement
 from ttbar.worker import Worker
@@ -93,7 +93,8 @@ def train(options: Options) -> None:
     for path, content in files.items():
         with written_whole(path) as beside:
             beside.write_bytes(content)
-    say(evaluation.table(judgements))
+    for line in evaluation.table(judgements).splitlines():
+        console.print(line, markup=False, soft_wrap=True)
     for name, yardstick in judgements.items():
         if yardstick.correct.value > judgements[model_card.OUTCOME].correct.value:
             say(f"the {name} is better than this model: train on more events, or search shallower trees (--search)")
