@@ -5,7 +5,7 @@ import sys
 
 if __name__ == "__main__":
     try:
-        from ttbar.cli import main
+        from ttbar.__main__ import main
     except ImportError as error:
         print(f"error: {error}: run 'make setup' once, then '.venv/bin/python run_analysis.py'", file=sys.stderr)
         sys.exit(4)

@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
-import signal
+import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from functools import reduce
 from math import isfinite
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import click
 
-from ttbar import __version__
+from ttbar import process
 from ttbar.analyses.agc_v1.io_levels import COLUMNS
-from ttbar.errors import AnalysisError, InputError, TtbarError
+from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError
 from ttbar.library import resource
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ttbar.inputs.source import Source
 
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 
 def _split_prefixes(
@@ -153,9 +153,14 @@ THREADS = click.option(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__)
-def cli() -> None:
+@click.version_option(package_name="ttbar")
+@click.option(
+    "--debug", is_flag=True, help=f"Show the traceback of an error; {process.DEBUG}=1 in the environment does too."
+)
+def cli(debug: bool) -> None:
     """Top-quark pairs in CMS Open Data: from NanoAOD files to a fitted cross-section."""
+    if debug:
+        os.environ[process.DEBUG] = "1"
 
 
 @cli.command(
@@ -416,7 +421,7 @@ def validate(a: Path, b: Path) -> None:
     comparison = compare(a, b)
     Console().print(comparison)
     if not comparison.equal:
-        sys.exit(1)
+        click.get_current_context().exit(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -427,9 +432,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments : sequence of str, optional
         What stands on the command line after the name of the program; by default what really does.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to interrupt
     try:
-        cli.main(args=arguments, prog_name="ttbar", standalone_mode=False)
+        with process.tidying():
+            code = cli.main(args=arguments, prog_name="ttbar", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         _fail(EXIT_USAGE, "a command is missing, choose one of the above")
@@ -438,18 +443,30 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except TtbarError as error:
         _fail(error.exit_code, str(error))
     except (KeyboardInterrupt, click.Abort):
-        _fail(EXIT_INTERRUPTED, "interrupted")
+        _fail(Interrupted.exit_code, "interrupted")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _fail(InputError.exit_code, f"{place}{error.strerror or error}; check the path, its permissions and the disk")
     except ModuleNotFoundError as error:
         _fail(AnalysisError.exit_code, f"{error}: install it, or all that training needs: pip install 'ttbar[train]'")
     except Exception as error:
-        _fail(AnalysisError.exit_code, f"a defect of this program, please report it: {type(error).__name__}: {error}")
-    sys.exit(0)
+        reason = f"{type(error).__name__}: {error}"
+        _fail(
+            AnalysisError.exit_code,
+            f"a defect of this program, please report it: {reason} ({process.DEBUG}=1 shows where)",
+        )
+    if process.interrupted():
+        _fail(Interrupted.exit_code, "interrupted")
+    sys.exit(code or 0)
 
 
 def _fail(code: int, reason: str) -> NoReturn:
     """End with one line on standard error."""
-    click.echo("error: " + " ".join(reason.split()), err=True)
+    if process.interrupted() and code != Interrupted.exit_code:  # which can look like an error of anything
+        code, reason = Interrupted.exit_code, "interrupted"
+    with process.last_line() as may_write:
+        if may_write:
+            if os.environ.get(process.DEBUG) and sys.exc_info()[0]:
+                traceback.print_exc()
+            click.echo("error: " + " ".join(reason.split()), err=True)
     sys.exit(code)

@@ -119,3 +119,8 @@ def load_root() -> Any:
         raise AnalysisError(f"the headers in {resource('include')} do not compile: install the package again")
     ROOT.gSystem.ResetSignals()  # a crash is to end a process at once, not after minutes in a debugger
     return ROOT
+
+
+def start_root() -> None:
+    """Load ROOT, for processes that will need it."""
+    load_root()

@@ -1,10 +1,13 @@
 """What a user sees on standard error while something takes long."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,6 +32,23 @@ def say(text: str) -> None:
         The line, without markup.
     """
     console.print(text, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def phase(description: str) -> Iterator[None]:
+    """Show what goes on for as long as the context lasts: a line that moves on a terminal, else a line at its start.
+
+    Parameters
+    ----------
+    description : str
+        What goes on, e.g. `Starting ROOT`.
+    """
+    if console.is_terminal:
+        with console.status(escape(description)):
+            yield
+    else:
+        say(description)
+        yield
 
 
 class Display:

@@ -87,12 +87,13 @@ def divide(sample: CheckedSample, files_each: int | None = None) -> Iterator[Uni
         Some of its usable files.
     """
     files: list[CheckedFile] = []
+    entries = 0
     for file in sample.good:
-        too_large = sum(f.entries for f in files) + file.entries > UNIT_ENTRIES
-        if files and (too_large or len(files) == files_each):
+        if files and (entries + file.entries > UNIT_ENTRIES or len(files) == files_each):
             yield Unit(sample.process, sample.variation, tuple(files))
-            files = []
+            files, entries = [], 0
         files.append(file)
+        entries += file.entries
     yield Unit(sample.process, sample.variation, tuple(files))
 
 

@@ -13,7 +13,8 @@ from ttbar.inputs.dataset import InputFile, Sample
 from ttbar.inputs.download import DownloadFailed
 from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, check_file, is_remote, needs_cache
 from ttbar.inputs.retries import first_success
-from ttbar.worker import Worker, WorkerDied, count, spread
+from ttbar.library import start_root
+from ttbar.worker import Worker, WorkerDied, count, no_setup, spread
 
 # Largest address space of the process that checks: damage can send ROOT for all the memory of a machine.
 _MAX_MEMORY = 4 * 2**30
@@ -84,7 +85,7 @@ def deliver(
         return _deliver(sample.name, file, request, checker, downloader)
 
     delivered: dict[str, list[FileRecord]] = {}
-    with spread(one, jobs, processes, workers_each=2, patience=request.patience) as records:
+    with spread(one, jobs, processes, setups=(start_root, no_setup), patience=request.patience) as records:
         for record in records:
             delivered.setdefault(record.sample, []).append(record)
             on_record(record)
@@ -104,24 +105,25 @@ def check_together(sample: CheckedSample) -> None:
     InputError
         If there is none, the same one twice, if they are of different formats, or without a single event.
     """
-    if not sample.good:
+    good = sample.good
+    if not good:
         first_bad = sample.records[0]
         raise InputError(
             f"{sample.name}: no usable file, leave the sample out with --samples ({first_bad.path}: {first_bad.reason})"
         )
     first_of: dict[str, CheckedFile] = {}
-    for file in sample.good:
+    for file in good:
         first = first_of.setdefault(file.uuid, file)
         if first is not file:
             raise InputError(f"{sample.name}: {file.path} is a copy of {first.path} (same UUID), keep one of them")
-        if file.format != sample.good[0].format:
+        if file.format != good[0].format:
             raise InputError(
-                f"{sample.name}: {sample.good[0].path} is a {sample.good[0].format} and {file.path} is a"
+                f"{sample.name}: {good[0].path} is a {good[0].format} and {file.path} is a"
                 f" {file.format}, a sample needs files of one format"
             )
     if sample.nevts == 0:
         raise InputError(
-            f"{sample.name}: no events in {sample.good[0].path} or any other file, leave the sample out with --samples"
+            f"{sample.name}: no events in {good[0].path} or any other file, leave the sample out with --samples"
         )
 
 

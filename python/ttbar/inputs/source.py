@@ -9,6 +9,7 @@ from rich.filesize import decimal
 
 from ttbar import simulate
 from ttbar.analyses.agc_v1 import definition
+from ttbar.errors import InputError, did_you_mean
 from ttbar.inputs.cache import Cache
 from ttbar.inputs.dataset import Sample, limit_files, load_dataset, select_samples
 from ttbar.inputs.delivery import Request, check_together, deliver
@@ -72,11 +73,19 @@ def dataset_file(source: Source, worker: Worker) -> Path:
     -------
     pathlib.Path
         The data set file.
+
+    Raises
+    ------
+    InputError
+        If there is none, but one of a similar name.
     """
     if source.dataset == DEMO:
         return worker.call(simulate.demo)
-    shipped = resource("datasets", f"{source.dataset}.json")
-    return shipped if shipped.exists() else Path(source.dataset)
+    shipped = {path.stem: path for path in resource("datasets").glob("*.json")}
+    path = shipped.get(source.dataset, Path(source.dataset))
+    if not path.exists() and (meant := did_you_mean(source.dataset, [DEMO, *shipped])):
+        raise InputError(f"{path}: there is no data set or file of this name{meant}")
+    return path
 
 
 def list_samples(source: Source, dataset: Path) -> list[Sample]:
