@@ -164,7 +164,7 @@ def test_a_file_that_changes_after_the_check_is_found_though_it_has_as_many_even
     result = run(*arguments, disturbance=replace, moment=1)
     if result.returncode == 0:
         ledger.add("file replaced after the check", "wrong")
-    assert_fails(result, 3, last, "not the file any more")
+    assert_fails(result, 3, last, "changed since it was checked")
     ledger.add("file replaced after the check", "detected")
 
 

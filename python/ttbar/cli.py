@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import click
 
-from ttbar import process
+from ttbar import process, progress
 from ttbar.analyses.agc_v1.io_levels import COLUMNS
 from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError
 from ttbar.library import resource
@@ -99,7 +99,7 @@ def inputs(samples: str) -> Callable[[Command], Command]:
             type=click.Choice(["stop", "skip"]),
             default="stop",
             show_default=True,
-            help="What an unusable input file does.",
+            help="What to do with an unusable input file.",
         ),
         click.option(
             "--cache",
@@ -128,6 +128,7 @@ def inputs(samples: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def with_source(**arguments: Any) -> Any:
+            progress.now("Loading libraries")
             from ttbar.inputs.source import Source
             from ttbar.library import limit_waiting
 
@@ -269,6 +270,7 @@ Example:
 @click.option("--ballast", is_flag=True, help="Also write unused columns, to make files as wide as real ones.")
 def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) -> None:
     """Write NanoAOD-like files of a toy simulation, and their dataset.json."""
+    progress.now("Starting ROOT")
     from ttbar.inputs.dataset import select_names
     from ttbar.simulate import simulate as simulate_samples
     from ttbar.simulate import simulated_samples
@@ -276,6 +278,7 @@ def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) 
 
     with Worker() as worker:
         names = select_names(worker.call(simulated_samples), samples)
+        progress.done()  # the worker shows how far it is
         worker.call(simulate_samples, output, events, names, seed, ballast)
 
 
@@ -333,10 +336,12 @@ Example:
 @THREADS
 def validate_model(source: "Source", model: Path, threads: int | None) -> None:
     """Judge a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
+    from rich.text import Text
+
     from ttbar.training.evaluation import table
     from ttbar.training.train import validate_model as judge
 
-    click.echo(table(judge(source, model, threads)))
+    progress.show(Text(table(judge(source, model, threads))))
 
 
 HISTOGRAMS = click.option(
@@ -370,6 +375,7 @@ Example:
 @click.option("--scan", is_flag=True, help="Also scan the likelihood of the cross-section.")
 def fit(histograms: Path, output: Path, fit_config: Path | None, **options: Any) -> None:
     """Fit the ttbar cross-section to histograms."""
+    progress.now("Fitting")
     from ttbar.results.fit import fit as fit_histograms
 
     fit_histograms(histograms, output, config=fit_config, **options)
@@ -384,6 +390,7 @@ Example:
 @OUTPUT
 def plot(histograms: Path, output: Path) -> None:
     """Plot histograms."""
+    progress.now("Reading histograms")
     from ttbar.results.plot import plot as plot_histograms
 
     plot_histograms(histograms, output)
@@ -397,6 +404,7 @@ Example:
 @OUTPUT
 def report(output: Path) -> None:
     """Write the page that shows a results folder."""
+    progress.now("Writing the page")
     from ttbar.results.report import report as write_report
 
     write_report(output)
@@ -414,12 +422,11 @@ def validate(a: Path, b: Path) -> None:
 
     Ends with exit code 1 if they differ.
     """
-    from rich.console import Console
-
+    progress.now("Comparing")
     from ttbar.results.validate import validate as compare
 
     comparison = compare(a, b)
-    Console().print(comparison)
+    progress.show(comparison)
     if not comparison.equal:
         click.get_current_context().exit(1)
 
@@ -434,7 +441,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     try:
         with process.tidying():
-            code = cli.main(args=arguments, prog_name="ttbar", standalone_mode=False)
+            try:
+                code = cli.main(args=arguments, prog_name="ttbar", standalone_mode=False)
+            finally:
+                progress.done()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         _fail(EXIT_USAGE, "a command is missing, choose one of the above")

@@ -129,19 +129,19 @@ class Worker:
         WorkerNotStarted
             If it did not even live to its beginning.
         """
-        self._start()
+        self.start()
         return _value(self._ask(function, args, kwargs))  # type: ignore[no-any-return]
 
     def ready(self) -> Any:
         """Start a process unless there is one; what its setup returned comes back."""
-        self._start()
+        self.start()
         return _value(self._setup_result)
 
     def count_from(self, counted: int) -> None:
         """Set what the other process counts on from."""
         self._counter.value = counted
 
-    def _start(self) -> None:
+    def start(self) -> None:
         """Start a process that has run its setup, unless there is one."""
         if self.ended.is_set():
             raise WorkerDied("it was ended")

@@ -22,7 +22,7 @@ from ttbar.inputs.files import CheckedFile, CheckedSample, Format
 from ttbar.inputs.source import Source, dataset_file, get, list_samples
 from ttbar.library import load_root
 from ttbar.output import DATASET, prepare, reserved, write_json, written_whole
-from ttbar.progress import say
+from ttbar.progress import now, say
 from ttbar.worker import Worker, WorkerDied
 
 TREE = "Events"
@@ -146,7 +146,7 @@ def skim(source: Source, output: Path, format_: Format, threads: int | None) -> 
         If a file is missing or wrong, or a skim cannot be written.
     """
     with Worker(partial(loop.initialise, threads, None), source.patience) as worker:
-        say("Starting ROOT")
+        now("Starting ROOT")
         dataset = dataset_file(source, worker)
         listed = list_samples(source, dataset)
         with reserved(output):

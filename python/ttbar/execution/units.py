@@ -6,7 +6,7 @@ import pickle
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,10 @@ from ttbar.worker import Worker, WorkerDied
 
 UNIT_ENTRIES = 10_000_000
 """A unit takes files until it has this many events: few enough to repeat, enough to keep many cores busy."""
+
+
+RESULT_FILES = f"*-{16 * '[0-9a-f]'}.unit"
+"""Pattern of the names of the files that `Results` writes."""
 
 
 class CrashingFile(BadFile):
@@ -145,20 +149,25 @@ def process(
         If not every event was processed once.
     """
     finished, partials = [], {}
-    with Display(description, sum(sample.entries for sample in samples), "events") as display:
-        worker.on_progress = display.update
+    with Display(description, sum(sample.entries for sample in samples), "events", "compiling") as display:
         done = 0
         for sample in samples:
-            display.detail = sample.name
             attempt = _Attempt(function, worker, skip_bad, store)
             results = []
             for unit in divide(sample, files_each):
+                worker.on_progress = partial(_show, display, sample.name, done)
                 results += attempt.process(unit, done)
                 done += unit.entries
                 display.update(done)
             finished.append(attempt.account(sample, results))
             partials[sample.name] = reduce(add, results)
     return finished, partials
+
+
+def _show(display: Display, sample: str, begun: int, reached: int) -> None:
+    """Show how far a unit is; until its first event is counted, its graph is compiled."""
+    display.detail = sample if reached > begun else f"{sample}, compiling"
+    display.update(reached)
 
 
 class _Attempt:
@@ -180,7 +189,7 @@ class _Attempt:
             try:
                 return [self._load(unit) or self._run(unit, done)]
             except (LoopFailed, WorkerDied) as error:
-                say(f"{unit.sample}: {error}; once more, file by file")
+                say(f"{unit.sample}: {error}; processing its files one by one")
         results = []
         for part, result in zip(alone, known, strict=True):
             try:

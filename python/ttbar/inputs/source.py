@@ -15,7 +15,7 @@ from ttbar.inputs.dataset import Sample, limit_files, load_dataset, select_sampl
 from ttbar.inputs.delivery import Request, check_together, deliver
 from ttbar.inputs.files import BadFile, CheckedSample, FileRecord
 from ttbar.library import resource
-from ttbar.progress import Display, say
+from ttbar.progress import Display, done, say
 from ttbar.worker import Worker
 
 DEMO = "demo"
@@ -80,6 +80,8 @@ def dataset_file(source: Source, worker: Worker) -> Path:
         If there is none, but one of a similar name.
     """
     if source.dataset == DEMO:
+        worker.start()
+        done()  # the worker shows how far it is
         return worker.call(simulate.demo)
     shipped = {path.stem: path for path in resource("datasets").glob("*.json")}
     path = shipped.get(source.dataset, Path(source.dataset))

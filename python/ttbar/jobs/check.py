@@ -4,9 +4,9 @@ from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Column, Table
 
+from ttbar import progress
 from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
 from ttbar.execution import loop
@@ -35,11 +35,13 @@ def check(source: Source, model: Path) -> None:
         If a run would end with an input error.
     """
     with Worker(partial(loop.initialise, 1, str(model))) as worker:
+        progress.now("Starting ROOT")
         dataset = dataset_file(source, worker)
         worker.ready()
+    progress.now("Reading the data set file")
     listed = list_samples(source, dataset)
     samples = check_files(source, listed, definition.COLUMNS, _show)
-    Console().print(_summary(samples))
+    progress.show(_summary(samples))
     bad = [record for sample in samples for record in sample.records if not record.checked]
     if bad and not source.skip_bad:
         raise InputError(

@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial, reduce
@@ -16,7 +16,7 @@ from typing import Any
 import click
 import hist
 
-from ttbar import output
+from ttbar import output, progress
 from ttbar.analyses.agc_v1 import definition, io_levels
 from ttbar.errors import InputError, Interrupted, TtbarError
 from ttbar.execution import loop, skim, units
@@ -32,6 +32,9 @@ from ttbar.worker import Worker
 
 UNITS = "units"
 """Where in the results folder the results of units are kept until the run is complete."""
+
+KEPT = (units.RESULT_FILES, f".{units.RESULT_FILES}.part")
+"""Patterns of the files there, whole ones and those that were begun."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def run(options: Options) -> None:
     outdated = ("metrics.json",) if options.io_only else output.OF_A_RUN
     model = None if options.io_only else str(options.model)
     with Worker(partial(loop.initialise, options.threads, model), options.source.patience) as worker:
-        say("Starting ROOT")
+        progress.now("Starting ROOT")
         dataset = source.dataset_file(options.source, worker)
         mistake = None
         try:
@@ -99,9 +102,11 @@ def _telling_what_is_kept(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; go on with --resume" if any(folder.glob("*")) else "interrupted") from None
+        raise Interrupted(
+            "interrupted; go on with --resume" if any(folder.glob(units.RESULT_FILES)) else "interrupted"
+        ) from None
     except TtbarError:
-        if any(folder.glob("*")):
+        if any(folder.glob(units.RESULT_FILES)):
             say(f"What is finished is kept in {folder}: the same command with --resume goes on from there")
         raise
 
@@ -128,7 +133,7 @@ class _Begun:
 
 
 def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, begun: _Begun) -> None:
-    """Process samples of a data set in a folder of our own."""
+    """Process samples of a data set, with the results folder locked."""
     ready: Ready = worker.ready()
     wanted, skimmed = options.source, None
     columns = dict.fromkeys(io_levels.COLUMNS[options.io_only]) if options.io_only else definition.COLUMNS
@@ -144,6 +149,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
     peak_memory = max(worker.call(loop.peak_memory), loop.peak_memory())
 
     if not options.io_only:
+        progress.now("Writing histograms")
         with begun.time("merge"):
             histograms.write(options.output / "histograms.root", dict(_final_histograms(samples, partials)))
             output.write_json(options.output / "cutflow.json", _final_cutflow(samples, partials))
@@ -167,6 +173,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
         metrics["skim_bytes_read"] = skimmed.cost.bytes_read
     output.write_json(options.output / "metrics.json", metrics)
     if not options.io_only:
+        progress.now("Writing the page")
         from ttbar.results.report import write_page
 
         provenance = _provenance(options, ready, samples, partials, begun.date)
@@ -174,9 +181,13 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
             provenance["skimmed"] = _accounts(skimmed.samples)
         write_page(options.output, provenance)
         output.write_json(options.output / "run.json", provenance)
-        output.prepare(options.output, (f"{UNITS}/*",))
-        (options.output / UNITS).rmdir()
-    say(f"{events:,} events in {cost.loop_wall_s:.1f} s; the results are in {options.output}")
+        output.prepare(options.output / UNITS, KEPT)
+        with suppress(OSError):  # what somebody else has put there stays
+            (options.output / UNITS).rmdir()
+    say(
+        f"{events:,} events: {cost.loop_wall_s:.1f} s in the event loop, {begun.elapsed:.1f} s in all;"
+        f" the results are in {options.output}"
+    )
 
 
 def _process(
@@ -200,9 +211,9 @@ def _process(
         "code": ready.code,
     }
     kept = options.output / UNITS
-    if not options.resume and any(kept.glob("*.unit")):
+    if not options.resume and any(kept.glob(units.RESULT_FILES)):
         say(f"What an earlier run has left in {kept} is removed; --resume would have used it")
-    output.prepare(kept, () if options.resume else ("*",))
+    output.prepare(kept, () if options.resume else KEPT)
     return units.process(
         "Processing",
         samples,
@@ -215,9 +226,11 @@ def _process(
 
 def _present(options: Options, begun: _Begun) -> None:
     """Plot and fit the histograms, as far as there is something to plot and to fit."""
-    for step, module, wanted in (("plots", "plot", options.plots), ("fit", "fit", options.fit)):
+    steps = (("plots", "plot", "Reading histograms", options.plots), ("fit", "fit", "Fitting", options.fit))
+    for step, module, description, wanted in steps:
         if not wanted:
             continue
+        progress.now(description)
         # Imported here, since this takes seconds that a run without it should not spend.
         present = getattr(import_module(f"ttbar.results.{module}"), module)
         try:

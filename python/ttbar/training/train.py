@@ -14,7 +14,7 @@ import xgboost
 from ttbar.execution import loop
 from ttbar.inputs.source import Source
 from ttbar.output import written_whole
-from ttbar.progress import say
+from ttbar.progress import now, say
 from ttbar.training import boosting, evaluation, matched_events, model_card
 from ttbar.training.evaluation import Judgement
 from ttbar.worker import Worker
@@ -58,10 +58,11 @@ def train(options: Options) -> None:
     search = {**boosting.SEARCH, **(boosting.read_search(options.search) if options.search else {})}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with Worker(partial(loop.initialise, options.threads, None), options.source.patience) as worker:
-        say("Starting ROOT")
+        now("Starting ROOT")
         ready = worker.ready()
         events = matched_events.read(options.source, worker)
     outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, ready.threads)
+    now("Judging the model")
     judgements = {
         model_card.OUTCOME: evaluation.judge(outcome.scores, outcome.unseen["true_permutation"]),
         **evaluation.judge_yardsticks(outcome.unseen, events.permutations),
@@ -124,11 +125,12 @@ def validate_model(source: Source, model: Path, threads: int | None) -> dict[str
         If the event loop fails.
     """
     with Worker(partial(loop.initialise, threads, str(model)), source.patience) as worker:
-        say("Starting ROOT")
+        now("Starting ROOT")
         ready = worker.ready()
         # Through memory, where xgboost goes by the content of a file and not by its name, as the C++ code does.
         booster = xgboost.Booster({"nthread": ready.threads}, model_file=bytearray(model.read_bytes()))
         events = matched_events.read(source, worker)
+    now("Judging the model")
     scores = boosting.predict(booster, events.records)
     return {
         model.name: evaluation.judge(scores, events.records["true_permutation"]),
