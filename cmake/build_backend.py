@@ -34,6 +34,9 @@ __all__ = [
 ]
 
 
+SYSTEM_PREFIXES = ("/usr", "/usr/local")
+
+
 def get_requires_for_build_wheel(config_settings: dict[str, Any] | None = None) -> list[str]:
     """What has to be installed for building a wheel."""
     return build.get_requires_for_build_wheel(config_settings) + _root_wheel(config_settings)
@@ -65,9 +68,13 @@ def _finds_root(config_settings: dict[str, Any]) -> bool:
     prefixes = [
         *os.environ.get("CMAKE_PREFIX_PATH", "").split(os.pathsep),
         *(os.environ.get(name, "") for name in ("ROOTSYS", "ROOT_DIR", "ROOT_ROOT", "CONDA_PREFIX")),
-        "/usr",
-        "/usr/local",
+        *SYSTEM_PREFIXES,
         *(str(Path(program).resolve().parents[1]) for program in [shutil.which("root-config")] if program),
     ]
-    places = ("ROOTConfig.cmake", "cmake/ROOTConfig.cmake", "lib*/cmake/ROOT/ROOTConfig.cmake", "lib*/*/cmake/ROOT")
+    places = (
+        "ROOTConfig.cmake",
+        "cmake/ROOTConfig.cmake",
+        "lib*/cmake/ROOT/ROOTConfig.cmake",
+        "lib*/*/cmake/ROOT/ROOTConfig.cmake",
+    )
     return any(any(Path(prefix).glob(place)) for prefix in filter(None, prefixes) for place in places)

@@ -33,6 +33,7 @@ _SHOW_CURSOR = b"\r\x1b[K\x1b[?25h"
 _last_line = threading.RLock()
 _last_line_written = False
 _tidying = False
+_deferring = False
 _interrupted = False
 
 
@@ -68,6 +69,23 @@ def tidying() -> Iterator[None]:
         yield
     finally:
         _tidying = False
+
+
+@contextmanager
+def deferring() -> Iterator[None]:
+    """Let an interrupt wait for the end of the context, which must be soon; only the main thread is interrupted."""
+    global _deferring
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = _interrupted
+    _deferring = True
+    try:
+        yield
+    finally:
+        _deferring = False
+    if _interrupted and not before:
+        raise KeyboardInterrupt
 
 
 def interrupted() -> bool:
@@ -125,7 +143,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if _interrupted or not _tidying:
         _end()
     _interrupted = True
-    raise KeyboardInterrupt
+    if not _deferring:
+        raise KeyboardInterrupt
 
 
 def _watch(reader: int) -> None:

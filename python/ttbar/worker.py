@@ -153,12 +153,13 @@ class Worker:
         process = self._context.Process(target=_serve, args=(theirs, self._counter), daemon=True)
         # These signals go to the whole group; this process decides what they mean, the new one never gets them.
         resource_tracker.ensure_running()  # which lets interrupts in again
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, this_process.FROM_A_TERMINAL)
-        try:
-            process.start()
-            self._process = process  # not earlier: `end` kills what is here
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with this_process.deferring():  # half a start leaves a process that fails with a traceback
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, this_process.FROM_A_TERMINAL)
+            try:
+                process.start()
+                self._process = process  # not earlier: `end` kills what is here
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         if self.ended.is_set():
             process.kill()

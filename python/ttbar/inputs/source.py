@@ -73,21 +73,17 @@ def dataset_file(source: Source, worker: Worker) -> Path:
     -------
     pathlib.Path
         The data set file.
-
-    Raises
-    ------
-    InputError
-        If there is none, but one of a similar name.
     """
     if source.dataset == DEMO:
         worker.start()
         done()  # the worker shows how far it is
         return worker.call(simulate.demo)
-    shipped = {path.stem: path for path in resource("datasets").glob("*.json")}
-    path = shipped.get(source.dataset, Path(source.dataset))
-    if not path.exists() and (meant := did_you_mean(source.dataset, [DEMO, *shipped])):
-        raise InputError(f"{path}: there is no data set or file of this name{meant}")
-    return path
+    return _shipped().get(source.dataset, Path(source.dataset))
+
+
+def _shipped() -> dict[str, Path]:
+    """The data sets that come with the program, by name."""
+    return {path.stem: path for path in resource("datasets").glob("*.json")}
 
 
 def list_samples(source: Source, dataset: Path) -> list[Sample]:
@@ -112,6 +108,8 @@ def list_samples(source: Source, dataset: Path) -> list[Sample]:
     InputError
         If the data set file is missing or wrong.
     """
+    if not dataset.exists() and (meant := did_you_mean(source.dataset, [DEMO, *_shipped()])):
+        raise InputError(f"{dataset}: there is no data set or file of this name{meant}")
     samples = select_samples(load_dataset(dataset, definition.PROCESSES, source.prefixes), source.samples)
     return samples if source.files is None else limit_files(samples, source.files)
 
