@@ -109,7 +109,7 @@ def load_root() -> Any:
             ) from None
 
     ROOT.gROOT.SetBatch(True)
-    ROOT.gEnv.SetValue("TFile.ForceRemote", 1)  # what is asked of a server on this machine, the server shall answer
+    ROOT.gEnv.SetValue("TFile.ForceRemote", 1)  # a file of a server on this machine is read through the server
     ROOT.PyConfig.IgnoreCommandLineOptions = True
     library = resource("lib", "libttbar.so")
     if ROOT.gSystem.Load(str(library)) < 0:

@@ -169,7 +169,7 @@ class Worker:
             raise WorkerNotStarted(str(error)) from None
         self._setup_result = self._setup_result or result
         if result != self._setup_result:
-            raise AnalysisError("the program or its model has changed meanwhile, run it again")
+            raise AnalysisError("the program or its model has changed during the run; run it again")
 
     def _stop(self) -> None:
         """End the process; the next function gets a new one."""

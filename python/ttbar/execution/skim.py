@@ -190,7 +190,7 @@ def make_skims(
     Raises
     ------
     InputError
-        If a file turns out to be bad and shall not be left out, or a skim cannot be written.
+        If a file turns out to be bad and is not to be left out, or a skim cannot be written.
     AnalysisError
         If not every event was processed once.
     Interrupted

@@ -142,7 +142,7 @@ def process(
     Raises
     ------
     BadFile
-        If a file turns out to be bad and shall not be left out.
+        If a file turns out to be bad and is not to be left out.
     InputError
         If all files of a sample turn out to be bad, or a result cannot be kept.
     AnalysisError
@@ -193,7 +193,7 @@ class _Attempt:
         results = []
         for part, result in zip(alone, known, strict=True):
             try:
-                results.append(result or self._insist(part, done))
+                results.append(result or self._process_alone(part, done))
             except BadFile as error:
                 if not self._skip_bad:
                     raise
@@ -223,7 +223,10 @@ class _Attempt:
         account = replace(sample, records=tuple(records))
         check_together(account)
         if account.entries != sum(result.events for result in results):
-            raise AnalysisError(f"{sample.name}: {account.entries} events of its files were not processed once each")
+            raise AnalysisError(
+                f"{sample.name}: not all of its {account.entries:,} events were processed exactly once:"
+                " a defect of this program, please report it"
+            )
         return account
 
     def _load(self, unit: Unit) -> Partial | None:
@@ -241,7 +244,7 @@ class _Attempt:
             self._store.save(unit, partial)
         return partial
 
-    def _insist(self, unit: Unit, done: int) -> Partial:
+    def _process_alone(self, unit: Unit, done: int) -> Partial:
         """Process a unit of one file, from wherever it can be read."""
         (file,) = unit.files
 

@@ -270,7 +270,9 @@ def _read_json(path: Path) -> Any:
             )
         return json.loads(content.decode("utf-8"), object_pairs_hook=unique, parse_constant=refuse)
     except OSError as error:
-        raise InputError(f"{path}: the data set file cannot be read: {error.strerror}") from error
+        raise InputError(
+            f"{path}: the data set file cannot be read ({error.strerror}); give another (--dataset)"
+        ) from error
     except RecursionError as error:
         raise InputError(f"{path}: not a data set file: nested too deeply") from error
     except ValueError as error:

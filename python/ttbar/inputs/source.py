@@ -134,7 +134,7 @@ def get(source: Source, samples: list[Sample], columns: Mapping[str, str | None]
     Raises
     ------
     InputError
-        If a file cannot be used and shall not be left out, or a sample has no events.
+        If a file cannot be used and is not to be left out, or a sample has no events.
     """
 
     def tell(record: FileRecord) -> None:
