@@ -7,7 +7,7 @@ if __name__ == "__main__":
     if not sys.flags.safe_path:
         del sys.path[0]  # the folder of this file: what else is there is no module of the program
     try:
-        from ttbar.cli import main
+        from ttbar.__main__ import main
     except ImportError as error:
         print(f"error: {error}: run 'make setup' once, then '.venv/bin/python run_analysis.py'", file=sys.stderr)
         sys.exit(4)

@@ -1,6 +1,6 @@
 /// The analysis in a ROOT macro: the same helpers, on any NanoAOD file. From the top of a checkout:
 ///
-///     root -l -b -q 'macros/example.C("events.root")'
+///     .venv/bin/root -l -b -q 'macros/example.C("events.root")'
 ///
 /// Without an argument it simulates some top pairs first.
 #pragma cling add_include_path("cpp/include")

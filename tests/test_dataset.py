@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 from pathlib import Path
 
 import click
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 
 from ttbar.analyses.agc_v1 import analysis as agc_v1
 from ttbar.errors import InputError
+from ttbar.execution.units import divide
 from ttbar.inputs.dataset import InputFile, Sample, limit_files, load_dataset, select_samples
+from ttbar.inputs.delivery import check_together
+from ttbar.inputs.files import CheckedFile, CheckedSample, FileRecord
 from ttbar.library import resource
 
 KNOWN = {"ttbar": ("nominal", "ME_var"), "wjets": ("nominal",), "data": ("nominal",)}
@@ -153,6 +157,73 @@ def test_a_wrong_document_is_said_to_be_wrong_and_where(load, document, words):
     with pytest.raises(InputError) as error:
         load(document)
     assert_one_line_about(error, "set.json", *words)
+
+
+@pytest.mark.parametrize(
+    ("document", "meant"),
+    [
+        (with_files({"path": "a.root", "nevents": 5}), "nevts"),
+        (with_files({"path": "a.root", "NEVTS": 5}), "nevts"),
+        (with_files({"Path": "a.root", "nevts": 5}), "path"),
+        (with_files(a_file(entires=5)), "entries"),
+        (with_files(a_file(mirror=["b.root"])), "mirrors"),
+        (with_files(a_file(check_sum="adler32:0123abcd")), "checksum"),
+        ({"ttbar": {"nominal": {"file": ["a.root"]}}}, "files"),
+        ({"TTbar": {"nominal": {"files": ["a.root"]}}}, "ttbar"),
+        ({"ttbar": {"nominal": {"files": ["a.root"]}, "ME_vr": {"files": ["b.root"]}}}, "ME_var"),
+    ],
+)
+def test_a_misspelled_name_is_refused_with_the_right_one(load, document, meant):
+    with pytest.raises(InputError) as error:
+        load(document)
+    assert_one_line_about(error, "set.json", f"(did you mean {meant!r}?)")
+
+
+def test_keys_of_other_meanings_are_allowed(load):
+    (sample,) = load(with_files(a_file(nevts_wt=4.5, comment="x", size=1, entries_raw=3, entry_list="all")))
+    assert sample.files[0].entries == 10
+
+
+def test_a_root_file_is_no_data_set_file(load):
+    with pytest.raises(InputError) as error:
+        load(b"root\x00\x00\xf6\x08")
+    assert_one_line_about(error, "set.json", "a ROOT file", '{"ttbar"')
+
+
+def test_samples_that_nearly_exist_are_suggested():
+    samples = [Sample("ttbar", variation, ()) for variation in ("nominal", "ME_var")]
+    for written, meant in [("ttbar", "ttbar__nominal"), ("ttbar__me_var", "ttbar__ME_var"), ("nominl", "nominal")]:
+        with pytest.raises(click.BadParameter, match=f"did you mean '{meant}'"):
+            select_samples(samples, written)
+    with pytest.raises(click.BadParameter) as error:
+        select_samples(samples, "zjets")
+    assert "did you mean" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["path", "small", "full"])
+def test_a_hundred_thousand_files_are_listed_in_seconds(load, kind):
+    more = {"entries": 5, "checksum": "adler32:0123abcd"} if kind == "full" else {}
+    names = [f"{number}.root" for number in range(100_000)]
+    document = with_files(*(name if kind == "path" else a_file(name, **more) for name in names))
+    begun = time.process_time()
+    assert len(load(document)[0].files) == len(names)
+    assert time.process_time() - begun < 15
+    document["ttbar"]["nominal"]["files"][-1] = 5
+    with pytest.raises(InputError, match=r"files\[99999\]"):
+        load(document)
+
+
+def test_a_hundred_thousand_files_are_divided_in_seconds():
+    def record(number):
+        path = f"/data/{number}.root"
+        checked = CheckedFile(path, path, (), 10, 10, "TTree", str(number), 1, "")
+        return FileRecord(path, "ttbar__nominal", 10, 10, "ok", "", 1, checked)
+
+    sample = CheckedSample("ttbar", "nominal", tuple(map(record, range(100_000))))
+    begun = time.process_time()
+    check_together(sample)
+    assert [len(unit.files) for unit in divide(sample)] == [100_000]
+    assert time.process_time() - begun < 15
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,18 @@ def test_a_run_killed_at_random_moments_goes_on(toy, expected, tmp_path, ledger)
     assert_same_result(tmp_path, expected[0], ledger, "kill -9 at random moments")
 
 
+def test_files_of_others_among_the_results_of_units_stay(toy, tmp_path):
+    (tmp_path / "units" / "thesis").mkdir(parents=True)
+    mine = [tmp_path / "units" / name for name in ("notes.txt", "my.unit", ".hidden", "thesis/a.tex")]
+    for path in mine:
+        path.write_text("mine")
+    arguments = ("--dataset", toy, "--output", tmp_path, "--samples", "wjets__nominal")
+    killed(2, *arguments)
+    finished(*arguments)
+    assert sorted(path for path in (tmp_path / "units").rglob("*") if path.is_file()) == sorted(mine)
+    assert is_complete(tmp_path)
+
+
 def test_an_interrupt_keeps_what_is_finished_and_says_how_to_go_on(toy, expected, tmp_path, ledger):
     arguments = ("--dataset", toy, "--output", tmp_path)
     assert_fails(run(*arguments, disturbance=INTERRUPT, moment=4), 130, "--resume")
@@ -164,7 +176,7 @@ def test_a_file_that_changes_after_the_check_is_found_though_it_has_as_many_even
     result = run(*arguments, disturbance=replace, moment=1)
     if result.returncode == 0:
         ledger.add("file replaced after the check", "wrong")
-    assert_fails(result, 3, last, "not the file any more")
+    assert_fails(result, 3, last, "changed since it was checked")
     ledger.add("file replaced after the check", "detected")
 
 

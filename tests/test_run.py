@@ -171,6 +171,8 @@ def test_a_bad_file_stops_the_run_or_is_left_out(demo, tmp_path):
         (["--skim", "{output}"], 2, ["--skim"]),
         (["--skim", "{output}/units"], 2, ["--skim"]),
         (["--dataset", "nowhere.json"], 3, ["nowhere.json"]),
+        (["--dataset", "agc"], 3, ["agc: ", "did you mean 'agc2015'?"]),
+        (["--dataset", "dmeo"], 3, ["dmeo: ", "did you mean 'demo'?"]),
     ],
 )
 def test_mistakes_are_told_in_one_line(arguments, code, words, tmp_path):

@@ -166,7 +166,7 @@ def no_files(folder):
 
 
 READERS = {
-    "data set": lambda path: load_dataset(path, definition.PROCESSES),
+    "data set": lambda path: load_dataset(path, agc_v1.variations),
     "search": read_search,
     "fit configuration": lambda path: load_configuration(path, "observable"),
     "histograms": histograms.read,

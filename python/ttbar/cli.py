@@ -2,8 +2,9 @@
 
 import dataclasses
 import functools
-import signal
+import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from functools import reduce
 from math import isfinite
@@ -12,11 +13,11 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import click
 
-from ttbar import __version__
+from ttbar import process, progress
 from ttbar.analyses.agc_v1.io_levels import IO_LEVELS
-from ttbar.errors import AnalysisError, InputError, TtbarError
+from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError
 from ttbar.library import resource
-from ttbar.terminal import one_line, printable
+from ttbar.terminal import one_line
 
 if TYPE_CHECKING:
     from ttbar.analyses.analysis import Analysis
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ttbar.inputs.source import Source
 
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 
 def _split_prefixes(
@@ -101,7 +101,7 @@ def inputs(samples: str) -> Callable[[Command], Command]:
             type=click.Choice(["stop", "skip"]),
             default="stop",
             show_default=True,
-            help="What an unusable input file does.",
+            help="What to do with an unusable input file.",
         ),
         click.option(
             "--cache",
@@ -130,6 +130,7 @@ def inputs(samples: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def with_source(**arguments: Any) -> Any:
+            progress.now("Loading libraries")
             from ttbar.inputs.source import Source
             from ttbar.library import limit_waiting
 
@@ -171,9 +172,14 @@ THREADS = click.option(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__)
-def cli() -> None:
+@click.version_option(package_name="ttbar")
+@click.option(
+    "--debug", is_flag=True, help=f"Show the traceback of an error; {process.DEBUG}=1 in the environment does too."
+)
+def cli(debug: bool) -> None:
     """Top-quark pairs in CMS Open Data: from NanoAOD files to a fitted cross-section."""
+    if debug:
+        os.environ[process.DEBUG] = "1"
 
 
 @cli.command(
@@ -285,6 +291,7 @@ Example:
 @click.option("--ballast", is_flag=True, help="Also write unused columns, to make files as wide as real ones.")
 def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) -> None:
     """Write NanoAOD-like files of a toy simulation, and their dataset.json."""
+    progress.now("Starting ROOT")
     from ttbar.inputs.dataset import select_names
     from ttbar.simulate import simulate as simulate_samples
     from ttbar.simulate import simulated_samples
@@ -292,6 +299,7 @@ def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) 
 
     with Worker() as worker:
         names = select_names(worker.call(simulated_samples), samples)
+        progress.done()  # the worker shows how far it is
         worker.call(simulate_samples, output, events, names, seed, ballast)
 
 
@@ -357,10 +365,12 @@ Example:
 @THREADS
 def validate_model(source: "Source", analysis: "Analysis", model: Path, threads: int | None) -> None:
     """Judge a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
+    from rich.text import Text
+
     from ttbar.training.evaluation import table
     from ttbar.training.train import validate_model as judge
 
-    click.echo(printable(table(judge(source, analysis, model, threads))))
+    progress.show(Text(table(judge(source, analysis, model, threads))))
 
 
 HISTOGRAMS = click.option(
@@ -394,6 +404,7 @@ Example:
 @click.option("--scan", is_flag=True, help="Also scan the likelihood of the cross-section.")
 def fit(histograms: Path, output: Path, fit_config: Path | None, **options: Any) -> None:
     """Fit the ttbar cross-section to histograms."""
+    progress.now("Fitting")
     from ttbar.results.fit import fit as fit_histograms
 
     fit_histograms(histograms, output, config=fit_config, **options)
@@ -408,6 +419,7 @@ Example:
 @OUTPUT
 def plot(histograms: Path, output: Path) -> None:
     """Plot histograms."""
+    progress.now("Reading histograms")
     from ttbar.results.plot import plot as plot_histograms
 
     plot_histograms(histograms, output)
@@ -421,6 +433,7 @@ Example:
 @OUTPUT
 def report(output: Path) -> None:
     """Write the page that shows a results folder."""
+    progress.now("Writing the page")
     from ttbar.results.report import report as write_report
 
     write_report(output)
@@ -438,13 +451,13 @@ def validate(a: Path, b: Path) -> None:
 
     Ends with exit code 1 if they differ.
     """
-    from ttbar.progress import SafeConsole
+    progress.now("Comparing")
     from ttbar.results.validate import validate as compare
 
     comparison = compare(a, b)
-    SafeConsole().print(comparison)
+    progress.show(comparison)
     if not comparison.equal:
-        sys.exit(1)
+        click.get_current_context().exit(1)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -455,13 +468,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments : sequence of str, optional
         What stands on the command line after the name of the program; by default what really does.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to interrupt
     try:
         Path.cwd()
     except OSError as error:
         _fail(InputError.exit_code, f"the working folder is gone or closed ({error.strerror}): change to another one")
     try:
-        cli.main(args=arguments, prog_name="ttbar", standalone_mode=False)
+        with process.tidying():
+            try:
+                code = cli.main(args=arguments, prog_name="ttbar", standalone_mode=False)
+            finally:
+                progress.done()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         _fail(EXIT_USAGE, "a command is missing, choose one of the above")
@@ -470,18 +486,30 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except TtbarError as error:
         _fail(error.exit_code, str(error))
     except (KeyboardInterrupt, click.Abort):
-        _fail(EXIT_INTERRUPTED, "interrupted")
+        _fail(Interrupted.exit_code, "interrupted")
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _fail(InputError.exit_code, f"{place}{error.strerror or error}; check the path, its permissions and the disk")
     except ModuleNotFoundError as error:
         _fail(AnalysisError.exit_code, f"{error}: install it, or all that training needs: pip install 'ttbar[train]'")
     except Exception as error:
-        _fail(AnalysisError.exit_code, f"a defect of this program, please report it: {type(error).__name__}: {error}")
-    sys.exit(0)
+        reason = f"{type(error).__name__}: {error}"
+        _fail(
+            AnalysisError.exit_code,
+            f"a defect of this program, please report it: {reason} ({process.DEBUG}=1 shows where)",
+        )
+    if process.interrupted():
+        _fail(Interrupted.exit_code, "interrupted")
+    sys.exit(code or 0)
 
 
 def _fail(code: int, reason: str) -> NoReturn:
     """End with one line on standard error."""
-    click.echo(f"error: {one_line(reason)}", err=True)
+    if process.interrupted() and code != Interrupted.exit_code:  # which can look like an error of anything
+        code, reason = Interrupted.exit_code, "interrupted"
+    with process.last_line() as may_write:
+        if may_write:
+            if os.environ.get(process.DEBUG) and sys.exc_info()[0]:
+                traceback.print_exc()
+            click.echo(f"error: {one_line(reason)}", err=True)
     sys.exit(code)

@@ -1,5 +1,30 @@
 """Errors that a user can do something about, each with the exit code of the command that meets it."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def did_you_mean(written: str, known: Iterable[str]) -> str:
+    """Say what somebody may have meant.
+
+    Parameters
+    ----------
+    written : str
+        What was written.
+    known : iterable of str
+        What would have been right.
+
+    Returns
+    -------
+    str
+        The end of a message; empty if nothing is like it.
+    """
+    exactly = {name.lower(): name for name in known}
+    alike = get_close_matches(written.lower(), exactly) or [
+        name for name in exactly if name.startswith(written.lower())
+    ]
+    return f" (did you mean {exactly[alike[0]]!r}?)" if alike and written else ""
+
 
 class TtbarError(Exception):
     """An expected failure. Its text is one line that names the culprit and says what to do."""
@@ -20,6 +45,6 @@ class AnalysisError(TtbarError):
 
 
 class Interrupted(TtbarError):  # noqa: N818 (nothing is wrong)
-    """The user has had enough."""
+    """The user interrupted the command."""
 
     exit_code = 130

@@ -154,6 +154,11 @@ def _import_root() -> Any:
     return ROOT
 
 
+def start_root() -> None:
+    """Load ROOT, for processes that will need it."""
+    load_root()
+
+
 @contextmanager
 def _apart() -> Iterator[str]:
     """Work in a folder of the package, where nobody puts a `.rootrc` or a library of ROOT's name.

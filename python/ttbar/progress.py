@@ -1,17 +1,19 @@
 """What a user sees on standard error while something takes long."""
 
+import sys
 import time
 from collections.abc import Iterable
 from threading import Lock
 from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.segment import Segment
@@ -33,6 +35,8 @@ class SafeConsole(Console):
 
 console = SafeConsole(stderr=True, highlight=False)
 
+_phase: Progress | None = None
+
 
 def say(text: str) -> None:
     """Print a line.
@@ -43,6 +47,50 @@ def say(text: str) -> None:
         The line, without markup; what makes several lines of it does not.
     """
     console.print(one_line(text), markup=False, soft_wrap=True)
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a result on standard output.
+
+    Parameters
+    ----------
+    renderable
+        What rich can print.
+    """
+    done()
+    SafeConsole().print(renderable)
+
+
+def now(description: str) -> None:
+    """Show what goes on from here on, until the next of it, a `Display`, or the end of the command.
+
+    Parameters
+    ----------
+    description : str
+        What goes on, e.g. `Starting ROOT`.
+    """
+    global _phase
+    done()
+    if not console.is_terminal:
+        say(description)
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+    _phase = Progress(*columns, console=console, transient=True, redirect_stdout=_shares_terminal())
+    _phase.add_task(description)
+    _phase.start()
+
+
+def done() -> None:
+    """Show no more what went on."""
+    global _phase
+    if _phase:
+        _phase.stop()
+        _phase = None
+
+
+def _shares_terminal() -> bool:
+    """Whether standard output is a terminal as well: lines that are printed there have to make room for a bar."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 class Display:
@@ -56,16 +104,18 @@ class Display:
         Where it ends.
     unit : str
         What is counted.
+    detail : str, optional
+        A word on what is at work.
 
     Attributes
     ----------
     detail
-        A word on what is at work.
+        The same, as it is now.
     """
 
-    def __init__(self, description: str, total: int, unit: str) -> None:
-        self.detail = ""
-        self._text = f"{description}: {{:,}} of {total:,} {unit} {{}}"
+    def __init__(self, description: str, total: int, unit: str, detail: str = "") -> None:
+        self.detail = detail
+        self._text = f"{description}: {{:,}} of {total:,} {unit}{{}}"
         self._reached = 0
         self._lock = Lock()
         self._last_line = time.monotonic()
@@ -79,13 +129,15 @@ class Display:
             TextColumn("{task.fields[detail]}"),
             console=console,
             disable=not console.is_terminal,
+            redirect_stdout=_shares_terminal(),
         )
-        self._task = self._bar.add_task(description, total=total, detail="")
+        self._task = self._bar.add_task(description, total=total, detail=detail)
 
     def __enter__(self) -> Self:
         """Begin."""
+        done()
         if self._bar.disable:
-            say(self._text.format(0, ""))
+            self._say()
         self._bar.start()
         return self
 
@@ -118,4 +170,8 @@ class Display:
             self._bar.update(self._task, completed=self._reached, detail=self.detail)
             if self._bar.disable and time.monotonic() - self._last_line > LINE_EVERY_S:
                 self._last_line = time.monotonic()
-                say(self._text.format(self._reached, self.detail))
+                self._say()
+
+    def _say(self) -> None:
+        """Print how far it is."""
+        say(self._text.format(self._reached, self.detail and f" ({self.detail})"))

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from rich.progress import track
 
 from ttbar.errors import InputError
 from ttbar.library import load_root
 from ttbar.output import DATASET, prepare, write_json, written_whole
-from ttbar.progress import console
+from ttbar.progress import Display
 
 FILES_PER_SAMPLE = 2
 DEMO_EVENTS = 20_000
@@ -83,20 +82,22 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
     n_files = min(FILES_PER_SAMPLE, events)
     jobs = [(name, number) for name in samples for number in range(n_files)]
     dataset: dict[str, Any] = {}
-    for name, number in track(jobs, "Simulating", console=console):
-        stored = events * (number + 1) // n_files - events * number // n_files
-        path = output / f"{name}_{number}.root"
-        options = root.ttbar.SimulationOptions(name, stored, number, seed, ballast)
-        with written_whole(path) as draft:
-            try:
-                generated = int(root.ttbar.simulate(str(draft), options))
-            except root.std.runtime_error as error:
-                raise InputError(f"{path} cannot be written: {error}") from None
-        process, variation = name.split("__")
-        content = dataset.setdefault(process, {}).setdefault(variation, {"nevts_total": 0, "files": []})
-        content["nevts_total"] += generated
-        counts = {"nevts": generated} | ({"entries": stored} if stored < generated else {})
-        content["files"].append({"path": path.name, **counts})
+    with Display("Simulating", len(jobs), "files") as display:
+        for name, number in jobs:
+            stored = events * (number + 1) // n_files - events * number // n_files
+            path = output / f"{name}_{number}.root"
+            options = root.ttbar.SimulationOptions(name, stored, number, seed, ballast)
+            with written_whole(path) as draft:
+                try:
+                    generated = int(root.ttbar.simulate(str(draft), options))
+                except root.std.runtime_error as error:
+                    raise InputError(f"{path} cannot be written: {error}") from None
+            process, variation = name.split("__")
+            content = dataset.setdefault(process, {}).setdefault(variation, {"nevts_total": 0, "files": []})
+            content["nevts_total"] += generated
+            counts = {"nevts": generated} | ({"entries": stored} if stored < generated else {})
+            content["files"].append({"path": path.name, **counts})
+            display.advance()
 
     write_json(output / DATASET, dataset)
     return output / DATASET

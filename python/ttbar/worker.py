@@ -1,4 +1,4 @@
-"""Processes of their own for ROOT, so that its crash is an error of ours and not our end."""
+"""Processes of their own for ROOT, so that a crash becomes an error message."""
 
 import ctypes
 import multiprocessing
@@ -6,17 +6,20 @@ import os
 import pickle
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from threading import Event
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from ttbar import process as this_process
 from ttbar.errors import AnalysisError
 
 P = ParamSpec("P")
@@ -39,8 +42,24 @@ class WorkerDied(AnalysisError):  # noqa: N818 (it is an event)
     """
 
 
-class Task(Generic[T]):
-    """A function that was started, to be given to `Worker.finish`."""
+class WorkerNotStarted(AnalysisError):  # noqa: N818 (as WorkerDied)
+    """The process did not live to its first function, so that no input can be to blame.
+
+    Parameters
+    ----------
+    how : str
+        What happened to it.
+    """
+
+    def __init__(self, how: str) -> None:
+        super().__init__(
+            f"ROOT could not be started ({how}), before any file was opened: check that there is enough memory, and"
+            " run it again"
+        )
+
+
+def no_setup() -> None:
+    """Prepare nothing."""
 
 
 class Worker:
@@ -61,17 +80,14 @@ class Worker:
         Set when there will be no process any more.
     """
 
-    def __init__(self, setup: Callable[[], Any] | None = None, patience: float = float("inf")) -> None:
+    def __init__(self, setup: Callable[[], Any] = no_setup, patience: float = float("inf")) -> None:
         self._context = multiprocessing.get_context("spawn")
         self._counter: Any = self._context.Value(ctypes.c_uint64, lock=False)
         self._setup = setup
         self._patience = patience
         self._process: BaseProcess | None = None
         self._connection: Connection[Any, Any] | None = None
-        self._ready: Task[Any] | None = None
         self._setup_result: tuple[bool, Any] | None = None
-        self._waiting: list[Task[Any]] = []
-        self._results: dict[Task[Any], tuple[bool, Any]] = {}
         self.on_progress: Callable[[int], object] = lambda counted: None
         self.ended = Event()
 
@@ -91,8 +107,8 @@ class Worker:
         if (process := self._process) is not None:
             process.kill()
 
-    def start(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Task[T]:
-        """Let a function run there, after those that were started before, while this process goes on.
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function there.
 
         Parameters
         ----------
@@ -103,81 +119,59 @@ class Worker:
 
         Returns
         -------
-        Task
-            To be given to `finish`.
-        """
-        if self.ended.is_set():
-            raise WorkerDied("it was ended")
-        if self._process is not None and not self._waiting and not self._process.is_alive():
-            self._stop()  # it died while nobody looked, which is no fault of this function
-        if self._process is None:
-            self._connection, theirs = self._context.Pipe()
-            process = self._context.Process(target=_serve, args=(theirs, self._counter), daemon=True)
-            # A file signal.py in the working folder is not the module that another Python starts with.
-            os.environ["PYTHONSAFEPATH"] = "1"
-            # An interrupt goes to the whole group; this process decides what it means, the new one never gets it.
-            resource_tracker.ensure_running()  # which lets interrupts in again
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-            try:
-                process.start()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            theirs.close()
-            self._process = process  # not earlier: `end` kills what is here
-            if self.ended.is_set():
-                process.kill()
-            if self._setup is not None:
-                self._ready = self._send(self._setup)
-        return self._send(function, *args, **kwargs)
-
-    def ready(self) -> Any:
-        """Start a process unless there is one, and wait for its setup; what that returned comes back."""
-        if self._process is None:
-            self.start(_nothing)
-        assert self._ready is not None
-        return self.finish(self._ready)
-
-    def finish(self, task: Task[T]) -> T:
-        """Wait for a function that was started.
-
-        Parameters
-        ----------
-        task : Task
-            What `start` gave.
-
-        Returns
-        -------
         object
-            What the function returned.
+            What the function returned. What it raised is raised here.
 
         Raises
         ------
         WorkerDied
             If the process did not live to the end of the function.
+        WorkerNotStarted
+            If it did not even live to its beginning.
         """
-        while task not in self._results:
-            self._receive()
-        succeeded, result = self._results[task] if task is self._ready else self._results.pop(task)
-        if not succeeded:
-            raise result
-        return result  # type: ignore[no-any-return]
+        self.start()
+        return _value(self._ask(function, args, kwargs))  # type: ignore[no-any-return]
 
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Start a function and wait for it; see `start` and `finish`."""
-        return self.finish(self.start(function, *args, **kwargs))
+    def ready(self) -> Any:
+        """Start a process unless there is one; what its setup returned comes back."""
+        self.start()
+        return _value(self._setup_result)
 
     def count_from(self, counted: int) -> None:
         """Set what the other process counts on from."""
         self._counter.value = counted
 
-    def _send(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Task[T]:
-        """Ask the process for something."""
-        assert self._connection is not None
-        task = Task[T]()
-        self._waiting.append(task)
-        with suppress(OSError):  # `finish` notices that the process is gone
-            self._connection.send((function, args, kwargs))
-        return task
+    def start(self) -> None:
+        """Start a process that has run its setup, unless there is one."""
+        if self.ended.is_set():
+            raise WorkerDied("it was ended")
+        if self._process is not None and not self._process.is_alive():
+            self._stop()  # it died while nobody looked, which is no fault of the next function
+        if self._process is not None:
+            return
+        self._connection, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, self._counter), daemon=True)
+        # These signals go to the whole group; this process decides what they mean, the new one never gets them.
+        # A file signal.py in the working folder is not the module that another Python starts with.
+        os.environ["PYTHONSAFEPATH"] = "1"
+        resource_tracker.ensure_running()  # which lets interrupts in again
+        with this_process.deferring():  # half a start leaves a process that fails with a traceback
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, this_process.FROM_A_TERMINAL)
+            try:
+                process.start()
+                self._process = process  # not earlier: `end` kills what is here
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()
+        if self.ended.is_set():
+            process.kill()
+        try:
+            result = self._ask(self._setup, (), {})
+        except WorkerDied as error:
+            raise WorkerNotStarted(str(error)) from None
+        self._setup_result = self._setup_result or result
+        if result != self._setup_result:
+            raise AnalysisError("the program or its model has changed during the run; run it again")
 
     def _stop(self) -> None:
         """End the process; the next function gets a new one."""
@@ -187,13 +181,13 @@ class Worker:
         self._process.join()
         self._connection.close()
         self._process, self._connection = None, None
-        self._waiting.clear()
-        self._results.clear()
 
-    def _receive(self) -> None:
-        """Wait for the next result."""
+    def _ask(self, function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[bool, Any]:
+        """Let the process call a function: whether that succeeded, and what it returned or raised."""
         assert self._process is not None
         assert self._connection is not None
+        with suppress(OSError):  # that the process is gone is noticed below
+            self._connection.send((function, args, kwargs))
         counted, alive = self._counter.value, time.monotonic()
         while not wait([self._connection, self._process.sentinel], timeout=REFRESH_S):
             self.on_progress(self._counter.value)
@@ -203,18 +197,30 @@ class Worker:
                 self._stop()
                 raise WorkerDied(f"no sign of life for {self._patience:.0f} s")
         try:
-            result = self._connection.recv()
+            return self._connection.recv()  # type: ignore[no-any-return]
         except (EOFError, OSError, pickle.UnpicklingError):
             self._process.join(timeout=REFRESH_S)
-            status = self._process.exitcode
+            how = _how_it_ended(self._process.exitcode)
             self._stop()
-            raise WorkerDied(f"its process crashed, exit status {status}") from None
-        task = self._waiting.pop(0)
-        self._results[task] = result
-        if task is self._ready:
-            self._setup_result = self._setup_result or result
-            if result != self._setup_result:
-                raise AnalysisError("the program or its model has changed meanwhile, run it again")
+            raise WorkerDied(how) from None
+
+
+def _value(result: Any) -> Any:
+    """What a function returned; what it raised is raised."""
+    succeeded, value = result
+    if not succeeded:
+        raise value
+    return value
+
+
+def _how_it_ended(status: int | None) -> str:
+    """Say how a process ended, given its exit status, or minus the number of the signal."""
+    if status is None or status >= 0:
+        return f"its process crashed, exit status {status}"
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+    if -status in (signal.SIGKILL, signal.SIGTERM):
+        return f"its process was killed by {name}, as the system does where memory runs out"
+    return f"its process crashed with {name}"
 
 
 @contextmanager
@@ -222,7 +228,7 @@ def spread(
     function: Callable[Concatenate[Item, ...], T],
     items: Sequence[Item],
     threads: int,
-    workers_each: int,
+    setups: Sequence[Callable[[], Any]],
     patience: float,
 ) -> Iterator[Iterator[T]]:
     """Call a function for each of many items, in threads that have workers of their own.
@@ -235,8 +241,8 @@ def spread(
         The items.
     threads : int
         Number of threads.
-    workers_each : int
-        Number of workers of each thread.
+    setups : sequence of callable
+        The setup of each worker that a thread has.
     patience : float
         That of the workers.
 
@@ -247,10 +253,10 @@ def spread(
         At the end of the context the rest is given up.
     """
     with ExitStack() as stack:
-        workers = [stack.enter_context(Worker(patience=patience)) for _ in range(threads * workers_each)]
+        teams = [[stack.enter_context(Worker(setup, patience)) for setup in setups] for _ in range(threads)]
         free: SimpleQueue[list[Worker]] = SimpleQueue()
-        for thread in range(threads):
-            free.put(workers[thread::threads])
+        for team in teams:
+            free.put(team)
 
         def call(item: Item) -> T:
             team = free.get()
@@ -265,7 +271,7 @@ def spread(
                 yield (future.result() for future in futures)
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for worker in workers:
+                for worker in chain.from_iterable(teams):
                     worker.end()
 
 
@@ -279,26 +285,27 @@ def count(number: int) -> None:
     _counter.value += number
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
 def _serve(connection: "Connection[Any, Any]", counter: Any) -> None:
     """Run what the process that started this one asks for, until it is gone."""
     global _counter
     _counter = counter
+    this_process.guard_streams()
     # If that process dies, however suddenly, nobody waits for this one.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     while True:
         try:
             function, args, kwargs = connection.recv()
-        except EOFError:
+        except (EOFError, OSError):
             os._exit(0)
         try:
             result = (True, function(*args, **kwargs))
         except Exception as error:
+            if os.environ.get(this_process.DEBUG):
+                traceback.print_exc()
             result = (False, error)
         try:
             connection.send(result)
+        except OSError:
+            os._exit(0)
         except (AttributeError, TypeError, pickle.PicklingError) as error:
             connection.send((False, AnalysisError(f"{error}: {result[1]!r}")))

@@ -156,7 +156,7 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
         if (number := events_by_file[file.path]) != file.entries:
             raise LoopFailed(f"{number} events of {file.path} were processed where {file.entries} were expected")
         if has_changed(file):
-            raise LoopFailed(f"{file.source} is gone, or not the file any more that was checked")
+            raise LoopFailed(f"{file.source} has disappeared or changed since it was checked")
     return Partial(cost, events_by_file, **results)
 
 

@@ -24,7 +24,7 @@ from ttbar.inputs.files import CheckedFile, CheckedSample, Format
 from ttbar.inputs.source import Source, dataset_file, get, list_samples
 from ttbar.library import load_root
 from ttbar.output import DATASET, prepare, reserved, write_json, written_whole
-from ttbar.progress import say
+from ttbar.progress import now, say
 from ttbar.reading import read_json, read_text, require_file
 from ttbar.worker import Worker, WorkerDied
 
@@ -161,7 +161,7 @@ def skim(source: Source, analysis: Analysis, output: Path, format_: Format, thre
         If a file is missing or wrong, or a skim cannot be written.
     """
     with Worker(partial(loop.initialise, threads, analysis), source.patience) as worker:
-        say("Starting ROOT")
+        now("Starting ROOT")
         dataset = dataset_file(source, worker)
         listed = list_samples(source, dataset, analysis)
         with reserved(output):
@@ -208,7 +208,7 @@ def make_skims(
     Raises
     ------
     InputError
-        If a file turns out to be bad and shall not be left out, or a skim cannot be written.
+        If a file turns out to be bad and is not to be left out, or a skim cannot be written.
     AnalysisError
         If not every event was processed once.
     Interrupted

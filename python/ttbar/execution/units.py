@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,10 @@ from ttbar.worker import Worker, WorkerDied
 
 UNIT_ENTRIES = 10_000_000
 """A unit takes files until it has this many events: few enough to repeat, enough to keep many cores busy."""
+
+
+RESULT_FILES = f"*-{16 * '[0-9a-f]'}.unit"
+"""Pattern of the names of the files that `Results` writes."""
 
 
 class CrashingFile(BadFile):
@@ -86,12 +90,13 @@ def divide(sample: CheckedSample, files_each: int | None = None) -> Iterator[Uni
         Some of its usable files.
     """
     files: list[CheckedFile] = []
+    entries = 0
     for file in sample.good:
-        too_large = sum(f.entries for f in files) + file.entries > UNIT_ENTRIES
-        if files and (too_large or len(files) == files_each):
+        if files and (entries + file.entries > UNIT_ENTRIES or len(files) == files_each):
             yield Unit(sample.process, sample.variation, tuple(files))
-            files = []
+            files, entries = [], 0
         files.append(file)
+        entries += file.entries
     yield Unit(sample.process, sample.variation, tuple(files))
 
 
@@ -136,27 +141,32 @@ def process(
     Raises
     ------
     BadFile
-        If a file turns out to be bad and shall not be left out.
+        If a file turns out to be bad and is not to be left out.
     InputError
         If all files of a sample turn out to be bad, or a result cannot be kept.
     AnalysisError
         If not every event was processed once.
     """
     finished, partials = [], {}
-    with Display(description, sum(sample.entries for sample in samples), "events") as display:
-        worker.on_progress = display.update
+    with Display(description, sum(sample.entries for sample in samples), "events", "compiling") as display:
         done = 0
         for sample in samples:
-            display.detail = sample.name
             attempt = _Attempt(function, worker, skip_bad, store)
             results = []
             for unit in divide(sample, files_each):
+                worker.on_progress = partial(_show, display, sample.name, done)
                 results += attempt.process(unit, done)
                 done += unit.entries
                 display.update(done)
             finished.append(attempt.account(sample, results))
             partials[sample.name] = reduce(add, results)
     return finished, partials
+
+
+def _show(display: Display, sample: str, begun: int, reached: int) -> None:
+    """Show how far a unit is; until its first event is counted, its graph is compiled."""
+    display.detail = sample if reached > begun else f"{sample}, compiling"
+    display.update(reached)
 
 
 class _Attempt:
@@ -178,11 +188,11 @@ class _Attempt:
             try:
                 return [self._load(unit) or self._run(unit, done)]
             except (LoopFailed, WorkerDied) as error:
-                say(f"{unit.sample}: {error}; once more, file by file")
+                say(f"{unit.sample}: {error}; processing its files one by one")
         results = []
         for part, result in zip(alone, known, strict=True):
             try:
-                results.append(result or self._insist(part, done))
+                results.append(result or self._process_alone(part, done))
             except BadFile as error:
                 if not self._skip_bad:
                     raise
@@ -212,7 +222,10 @@ class _Attempt:
         account = replace(sample, records=tuple(records))
         check_together(account)
         if account.entries != sum(result.events for result in results):
-            raise AnalysisError(f"{sample.name}: {account.entries} events of its files were not processed once each")
+            raise AnalysisError(
+                f"{sample.name}: not all of its {account.entries:,} events were processed exactly once:"
+                " a defect of this program, please report it"
+            )
         return account
 
     def _load(self, unit: Unit) -> Partial | None:
@@ -230,7 +243,7 @@ class _Attempt:
             self._store.save(unit, partial)
         return partial
 
-    def _insist(self, unit: Unit, done: int) -> Partial:
+    def _process_alone(self, unit: Unit, done: int) -> Partial:
         """Process a unit of one file, from wherever it can be read."""
         (file,) = unit.files
 

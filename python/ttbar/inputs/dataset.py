@@ -2,57 +2,82 @@
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from reprlib import repr as short_repr
 from typing import Any
 
 import click
-from jsonschema import Draft4Validator, Draft202012Validator
+from jsonschema import Draft4Validator, Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from ttbar.errors import InputError
-from ttbar.reading import read_json
+from ttbar.errors import InputError, did_you_mean
+from ttbar.reading import read_json, require_file
+
+
+def _fits(value: Any, schema: Any) -> bool:
+    """Whether a value is as a schema wants it, if that can be said quickly: no error is missed, good values may be."""
+    kinds = schema["type"]
+    if type(value) is str and "string" in kinds:
+        return re.match(schema["pattern"], value) is not None
+    if type(value) is int and "integer" in kinds:
+        return bool(schema["minimum"] <= value <= schema["maximum"])
+    if type(value) is dict and "object" in kinds:
+        properties = schema["properties"]
+        return all(key in value for key in schema["required"]) and all(
+            _fits(part, properties[key]) for key, part in value.items() if key in properties
+        )
+    return False
+
+
+def _items(validator: Any, items: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    """Validate a list as the standard does, but without a second look at what fits: a list can have 100,000 files."""
+    for index, item in enumerate(instance):
+        if not _fits(item, items):
+            yield from validator.descend(item, items, path=index)
+
 
 # In later drafts of JSON schema than the fourth, 20000.0 is an integer. It is not a number of events.
-_Validator = extend(Draft202012Validator, type_checker=Draft4Validator.TYPE_CHECKER)
+_Validator = extend(Draft202012Validator, {"items": _items}, type_checker=Draft4Validator.TYPE_CHECKER)
 
 _MAX_EVENTS = 2**53  # as far as a double counts one by one
 
 # No control characters, ends of lines, halves of surrogate pairs, and nothing that is invisible or turns what follows
 # around: messages are lines that show what is there, paths are encoded.
 _PATH = {"pattern": r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+\Z"}
+_FILE_PROPERTIES: dict[str, Any] = {
+    "path": {"description": "a printable path", "type": "string", **_PATH},
+    "nevts": {
+        "description": "the number of generated events, an integer above 0",
+        "type": "integer",
+        "minimum": 1,
+        "maximum": _MAX_EVENTS,
+    },
+    "entries": {
+        "description": "the number of stored events, an integer of at least 0",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": _MAX_EVENTS,
+    },
+    "mirrors": {
+        "description": "a list of printable paths",
+        "type": "array",
+        "items": {"description": "a printable path", "type": "string", **_PATH},
+    },
+    "checksum": {
+        "description": "'adler32:' and eight hexadecimal digits in lower case",
+        "type": "string",
+        "pattern": r"^adler32:[0-9a-f]{8}\Z",
+    },
+}
 _FILE = {
     "description": "a printable path, or an object with 'path' and 'nevts'",
     "type": ["string", "object"],
     **_PATH,
     "required": ["path", "nevts"],
-    "properties": {
-        "path": {"description": "a printable path", "type": "string", **_PATH},
-        "nevts": {
-            "description": "the number of generated events, an integer above 0",
-            "type": "integer",
-            "minimum": 1,
-            "maximum": _MAX_EVENTS,
-        },
-        "entries": {
-            "description": "the number of stored events, an integer of at least 0",
-            "type": "integer",
-            "minimum": 0,
-            "maximum": _MAX_EVENTS,
-        },
-        "mirrors": {
-            "description": "a list of printable paths",
-            "type": "array",
-            "items": {"description": "a printable path", "type": "string", **_PATH},
-        },
-        "checksum": {
-            "description": "'adler32:' and eight hexadecimal digits in lower case",
-            "type": "string",
-            "pattern": r"^adler32:[0-9a-f]{8}\Z",
-        },
-    },
+    "properties": _FILE_PROPERTIES,
 }
 _VARIATION = {
     "description": "an object with a list 'files'",
@@ -132,11 +157,23 @@ def load_dataset(
     InputError
         If the file cannot be read or is not as described.
     """
+    require_file(path)
+    with path.open("rb") as stream:
+        if stream.read(4) == b"root":
+            example = f'{{"ttbar": {{"nominal": {{"files": ["{path.name}"]}}}}}}'
+            raise InputError(
+                f"{path}: a ROOT file, where a data set file is wanted: a JSON file that lists ROOT files, such as {example}"
+            )
     document = read_json(path)
     error = next(_Validator(_schema(known)).iter_errors(document), None)
     if error is not None:
         place = error.json_path.removeprefix("$").removeprefix(".") or "the top level"
-        raise InputError(f"{path}: {place} must be {error.schema['description']}, not {short_repr(error.instance)}")
+        reason = f"{place} must be {error.schema['description']}, not {short_repr(error.instance)}"
+        raise InputError(f"{path}: {reason}{_intended(error)}")
+    for process, variations in document.items():
+        for variation, content in variations.items():
+            for index, entry in enumerate(content["files"]):
+                _check_keys(f"{path}: {process}.{variation}.files[{index}]", entry)
     return [
         Sample(process, variation, _files(path, f"{process}.{variation}", content["files"], prefixes))
         for process, variations in document.items()
@@ -192,7 +229,10 @@ def select_names(available: Sequence[str], names: str) -> list[str]:
     for name in (part.strip() for part in names.split(",")):
         fitting = {a for a in available if name in ("all", a) or (name == "nominal" and a.endswith("__nominal"))}
         if not fitting:
-            raise click.BadParameter(f"there is no sample {name!r}, but {', '.join(available)}", param_hint="--samples")
+            reason = f"there is no sample {name!r}, but {', '.join(available)}"
+            raise click.BadParameter(
+                reason + did_you_mean(name, [*available, "all", "nominal"]), param_hint="--samples"
+            )
         chosen |= fitting
     return [name for name in available if name in chosen]
 
@@ -213,6 +253,30 @@ def limit_files(samples: Sequence[Sample], limit: int) -> list[Sample]:
         The same samples with at most `limit` files each.
     """
     return [Sample(sample.process, sample.variation, sample.files[:limit]) for sample in samples]
+
+
+def _intended(error: ValidationError) -> str:
+    """What the writer of a data set file may have meant, given what is wrong."""
+    if error.validator == "enum":
+        return did_you_mean(str(error.instance), error.validator_value)
+    if error.validator == "required":
+        return "".join(
+            did_you_mean(key, [missing])
+            for missing in error.validator_value
+            for key in error.instance
+            if missing not in error.instance
+        )
+    return ""
+
+
+def _check_keys(here: str, entry: Any) -> None:
+    """Refuse a misspelled key of a file, which would be left out without a word; others may be there."""
+    known = _FILE_PROPERTIES
+    if isinstance(entry, dict) and not entry.keys() <= known.keys():
+        missing = [key for key in known if key not in entry]
+        for key in entry.keys() - known.keys():
+            if meant := get_close_matches(key.lower(), missing, 1, cutoff=0.8):
+                raise InputError(f"{here} has an unknown key {short_repr(key)} (did you mean {meant[0]!r}?)")
 
 
 def _schema(known: Mapping[str, Collection[str]]) -> dict[str, Any]:
@@ -244,11 +308,12 @@ def _files(
 ) -> tuple[InputFile, ...]:
     """Files of a sample, given what the data set file lists at a place."""
     files: dict[str, InputFile] = {}
+    folder = dataset.absolute().parent
     for index, entry in enumerate(entries):
         here = f"{dataset}: {place}.files[{index}]"
         content: dict[str, Any] = {"path": entry} if isinstance(entry, str) else entry
         path, *mirrors = (
-            _resolve(here, dataset, written, prefixes) for written in (content["path"], *content.get("mirrors", ()))
+            _resolve(here, folder, written, prefixes) for written in (content["path"], *content.get("mirrors", ()))
         )
         nevts = content.get("nevts")
         stored = content.get("entries", nevts)
@@ -261,12 +326,12 @@ def _files(
     return tuple(files.values())
 
 
-def _resolve(here: str, dataset: Path, written: str, prefixes: Sequence[tuple[str, str]]) -> str:
-    """Absolute path or URL of a file, given what the data set file writes."""
+def _resolve(here: str, folder: Path, written: str, prefixes: Sequence[tuple[str, str]]) -> str:
+    """Absolute path or URL of a file, given the folder of the data set file and what that writes."""
     path = next((new + written.removeprefix(old) for old, new in prefixes if written.startswith(old)), written)
     scheme = re.match("([A-Za-z][A-Za-z0-9+.-]*)://", path)
     if scheme is None:
-        return str(dataset.absolute().parent / path)
+        return str(folder / path)
     if scheme[1] not in ("root", "http", "https"):
         raise InputError(f"{here}: {path} is neither a local path nor a root:// or https:// address")
     return path

@@ -13,7 +13,8 @@ from ttbar.inputs.dataset import InputFile, Sample
 from ttbar.inputs.download import DownloadFailed
 from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, check_file, is_remote, needs_cache
 from ttbar.inputs.retries import first_success
-from ttbar.worker import Worker, WorkerDied, count, spread
+from ttbar.library import start_root
+from ttbar.worker import Worker, WorkerDied, count, no_setup, spread
 
 # Largest address space of the process that checks: damage can send ROOT for all the memory of a machine.
 _MAX_MEMORY = 4 * 2**30
@@ -84,7 +85,7 @@ def deliver(
         return _deliver(sample.name, file, request, checker, downloader)
 
     delivered: dict[str, list[FileRecord]] = {}
-    with spread(one, jobs, processes, workers_each=2, patience=request.patience) as records:
+    with spread(one, jobs, processes, setups=(start_root, no_setup), patience=request.patience) as records:
         for record in records:
             delivered.setdefault(record.sample, []).append(record)
             on_record(record)
@@ -104,13 +105,14 @@ def check_together(sample: CheckedSample) -> None:
     InputError
         If there is none, the same one twice, if they are of different formats, or without a single event.
     """
-    if not sample.good:
+    good = sample.good
+    if not good:
         first_bad = sample.records[0]
         raise InputError(
             f"{sample.name}: no usable file, leave the sample out with --samples ({first_bad.path}: {first_bad.reason})"
         )
     same_uuid: dict[str, list[CheckedFile]] = {}
-    for file in sample.good:
+    for file in good:
         for other in same_uuid.setdefault(file.uuid, []):
             if None in (file.checksum, other.checksum) or file.checksum == other.checksum:
                 raise InputError(
@@ -118,14 +120,14 @@ def check_together(sample: CheckedSample) -> None:
                     " if they are different files, give the checksum of each in the data set file"
                 )
         same_uuid[file.uuid].append(file)
-        if file.format != sample.good[0].format:
+        if file.format != good[0].format:
             raise InputError(
-                f"{sample.name}: {sample.good[0].path} is a {sample.good[0].format} and {file.path} is a"
+                f"{sample.name}: {good[0].path} is a {good[0].format} and {file.path} is a"
                 f" {file.format}, a sample needs files of one format"
             )
     if sample.nevts == 0:
         raise InputError(
-            f"{sample.name}: no events in {sample.good[0].path} or any other file, leave the sample out with --samples"
+            f"{sample.name}: no events in {good[0].path} or any other file, leave the sample out with --samples"
         )
 
 
@@ -177,12 +179,12 @@ def _check_apart(worker: Worker, file: InputFile, request: Request, source: str)
     if source not in file.addresses:  # the cache has compared the checksum
         file = replace(file, checksum=None)
     try:
-        return worker.call(_check_mortally, file, request.tree, request.columns, source)
+        return worker.call(_check_with_memory_limit, file, request.tree, request.columns, source)
     except WorkerDied as error:
         raise BadFile(file.path, f"cannot be opened ({error})", transient=is_remote(source)) from None
 
 
-def _check_mortally(file: InputFile, tree: str, columns: Mapping[str, str | None], source: str) -> CheckedFile:
+def _check_with_memory_limit(file: InputFile, tree: str, columns: Mapping[str, str | None], source: str) -> CheckedFile:
     """Check a file, and fail or die where ROOT takes too much memory."""
     with _limited_memory():
         return check_file(file, tree, columns, source)

@@ -9,12 +9,13 @@ from rich.filesize import decimal
 
 from ttbar import simulate
 from ttbar.analyses.analysis import Analysis
+from ttbar.errors import InputError, did_you_mean
 from ttbar.inputs.cache import Cache
 from ttbar.inputs.dataset import Sample, limit_files, load_dataset, select_samples
 from ttbar.inputs.delivery import Request, check_together, deliver
 from ttbar.inputs.files import BadFile, CheckedSample, FileRecord
 from ttbar.library import resource
-from ttbar.progress import Display, say
+from ttbar.progress import Display, done, say
 from ttbar.worker import Worker
 
 DEMO = "demo"
@@ -74,9 +75,15 @@ def dataset_file(source: Source, worker: Worker) -> Path:
         The data set file.
     """
     if source.dataset == DEMO:
+        worker.start()
+        done()  # the worker shows how far it is
         return worker.call(simulate.demo)
-    shipped = resource("datasets", f"{source.dataset}.json")
-    return shipped if shipped.exists() else Path(source.dataset)
+    return _shipped().get(source.dataset, Path(source.dataset))
+
+
+def _shipped() -> dict[str, Path]:
+    """The data sets that come with the program, by name."""
+    return {path.stem: path for path in resource("datasets").glob("*.json")}
 
 
 def list_samples(source: Source, dataset: Path, analysis: Analysis) -> list[Sample]:
@@ -103,6 +110,8 @@ def list_samples(source: Source, dataset: Path, analysis: Analysis) -> list[Samp
     InputError
         If the data set file is missing or wrong.
     """
+    if not dataset.exists() and (meant := did_you_mean(source.dataset, [DEMO, *_shipped()])):
+        raise InputError(f"{dataset}: there is no data set or file of this name{meant}")
     samples = select_samples(load_dataset(dataset, analysis.variations, source.prefixes), source.samples)
     return samples if source.files is None else limit_files(samples, source.files)
 
@@ -127,7 +136,7 @@ def get(source: Source, samples: list[Sample], columns: Mapping[str, str | None]
     Raises
     ------
     InputError
-        If a file cannot be used and shall not be left out, or a sample has no events.
+        If a file cannot be used and is not to be left out, or a sample has no events.
     """
 
     def tell(record: FileRecord) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.table import Column, Table
 
+from ttbar import progress
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError
 from ttbar.execution import loop
@@ -15,7 +16,6 @@ from ttbar.inputs.files import CheckedSample, FileRecord
 from ttbar.inputs.source import Source, dataset_file, list_samples
 from ttbar.inputs.source import check as check_files
 from ttbar.jobs.run import model_files
-from ttbar.progress import SafeConsole
 from ttbar.terminal import one_line
 from ttbar.worker import Worker
 
@@ -46,11 +46,13 @@ def check(source: Source, analysis: Analysis, models: Sequence[Path] = ()) -> li
     """
     files = tuple(map(str, model_files(analysis, models)))
     with Worker(partial(loop.initialise, 1, analysis, files)) as worker:
+        progress.now("Starting ROOT")
         dataset = dataset_file(source, worker)
         worker.ready()
+    progress.now("Reading the data set file")
     listed = list_samples(source, dataset, analysis)
     samples = check_files(source, listed, analysis.columns, _show)
-    SafeConsole().print(_summary(samples))
+    progress.show(_summary(samples))
     bad = [record for sample in samples for record in sample.records if not record.checked]
     if bad and not source.skip_bad:
         raise InputError(

@@ -1,7 +1,7 @@
 """The main job: from a data set to the results folder."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial, reduce
 from importlib import import_module
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ttbar import output
+from ttbar import output, progress
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError
 from ttbar.execution import loop, skim, units
@@ -31,6 +31,9 @@ from ttbar.worker import Worker
 
 UNITS = "units"
 """Where in the results folder the results of units are kept until the run is complete."""
+
+KEPT = (units.RESULT_FILES, f".{units.RESULT_FILES}.part")
+"""Patterns of the files there, whole ones and those that were begun."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def run(options: Options) -> None:
     models = () if options.io_only else model_files(options.analysis, options.models)
     initialise = partial(loop.initialise, options.threads, options.analysis, tuple(map(str, models)))
     with Worker(initialise, options.source.patience) as worker:
-        say("Starting ROOT")
+        progress.now("Starting ROOT")
         dataset = source.dataset_file(options.source, worker)
         try:
             listed = source.list_samples(options.source, dataset, options.analysis)
@@ -134,9 +137,11 @@ def _telling_what_is_kept(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; go on with --resume" if any(folder.glob("*")) else "interrupted") from None
+        raise Interrupted(
+            "interrupted; go on with --resume" if any(folder.glob(units.RESULT_FILES)) else "interrupted"
+        ) from None
     except TtbarError:
-        if any(folder.glob("*")):
+        if any(folder.glob(units.RESULT_FILES)):
             say(f"What is finished is kept in {folder}: the same command with --resume goes on from there")
         raise
 
@@ -161,6 +166,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
 
     failure = None
     if not options.io_only:
+        progress.now("Writing histograms")
         with stopwatch.time("merge"):
             final = dict(final_histograms(analysis, samples, partials))
             histograms.write(options.output / "histograms.root", final)
@@ -185,6 +191,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
         metrics["skim_bytes_read"] = skimmed.cost.bytes_read
     output.write_json(options.output / "metrics.json", metrics)
     if not options.io_only:
+        progress.now("Writing the page")
         from ttbar.results.report import write_page
 
         content = provenance(options.analysis, asdict(options), ready, samples, partials, stopwatch.date)
@@ -192,9 +199,13 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
             content["skimmed"] = accounts(skimmed.samples)
         write_page(options.output, content)
         output.write_json(options.output / "run.json", content)
-        output.prepare(options.output, (f"{UNITS}/*",))
-        (options.output / UNITS).rmdir()
-    say(f"{events:,} events in {cost.loop_wall_s:.1f} s; the results are in {options.output}")
+        output.prepare(options.output / UNITS, KEPT)
+        with suppress(OSError):  # what somebody else has put there stays
+            (options.output / UNITS).rmdir()
+    say(
+        f"{events:,} events: {cost.loop_wall_s:.1f} s in the event loop, {stopwatch.elapsed:.1f} s in all;"
+        f" the results are in {options.output}"
+    )
     if failure:
         raise failure
 
@@ -222,9 +233,9 @@ def _process(
         "code": ready.code,
     }
     kept = options.output / UNITS
-    if not options.resume and any(kept.glob("*.unit")):
+    if not options.resume and any(kept.glob(units.RESULT_FILES)):
         say(f"What an earlier run has left in {kept} is removed; --resume would have used it")
-    output.prepare(kept, () if options.resume else ("*",))
+    output.prepare(kept, () if options.resume else KEPT)
     kept.chmod(0o700)  # results know the addresses of their files, with the passwords and tokens in them
     return units.process(
         "Processing",
@@ -239,9 +250,11 @@ def _process(
 def _present(options: Options, stopwatch: Stopwatch) -> AnalysisError | None:
     """Plot and fit the histograms, as far as there is something to plot and to fit; why the fit failed comes back."""
     failure = None
-    for step, module, wanted in (("plots", "plot", options.plots), ("fit", "fit", options.fit)):
+    steps = (("plots", "plot", "Reading histograms", options.plots), ("fit", "fit", "Fitting", options.fit))
+    for step, module, description, wanted in steps:
         if not wanted:
             continue
+        progress.now(description)
         # Imported here, since this takes seconds that a run without it should not spend.
         present = getattr(import_module(f"ttbar.results.{module}"), module)
         try:

@@ -24,7 +24,7 @@ from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import AnalysisError
 from ttbar.library import resource
 from ttbar.output import prepare, write_json, written_whole
-from ttbar.progress import Display, say
+from ttbar.progress import Display, now, say
 from ttbar.results import fit_plots
 from ttbar.results.plot import FOLDER
 from ttbar.results.templates import Settings, Templates, collect, load_configuration
@@ -99,7 +99,9 @@ def fit(
         workspace = build_workspace(templates)
     with _quiet() as notes:
         model, data = cabinetry.model_utils.model_and_data(workspace)
+        now("Minimising")
         best = _minimise(model, data, templates)
+        now("Computing the covariance matrix")
         exact = _with_exact_covariance(model, data, best)
         if exact is None:
             notes.append("Minuit's covariance matrix could not be confirmed")
@@ -120,6 +122,7 @@ def fit(
         if scan:
             content["scan"] = _scan(model, data, best)
     write_json(output / "fit.json", content)
+    now("Plotting the fit")
     fit_plots.draw(content, output)
     poi, quality = content["parameters"][content["parameter_of_interest"]], content["goodness_of_fit"]
     say(

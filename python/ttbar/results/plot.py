@@ -209,7 +209,7 @@ def _checked(histograms: Histograms, path: Path) -> Histograms:
     for name, histogram in checked.items():
         for axis, edges in zip(histogram.axes, expected, strict=True):
             if len(axis.edges) != len(edges) or not np.allclose(axis.edges, edges):
-                raise InputError(f"{path}: {name} does not have the bins of this analysis")
+                raise InputError(f"{path}: {name} does not have the bins of this analysis; make the file again")
         if not np.isfinite(histogram.values(flow=True)).all():
             raise InputError(f"{path}: {name} has a bin that is not a number; make the file again")
 
@@ -391,7 +391,7 @@ def _finished(upper: Axes, lower: Axes, region: str, deviations: Values, errors:
     legend = upper.legend(title=REGIONS[region], title_fontsize="medium", ncols=2, loc="upper left", alignment="left")
     below_legend = 1 - legend.get_window_extent().height / upper.bbox.height - 0.05
     upper.set_ylim(min(0, upper.dataLim.ymin), upper.dataLim.ymax / below_legend)
-    # A few bins with hardly an event in them shall not flatten all others.
+    # Nearly empty bins do not set the range.
     populated = np.abs(errors) < MAX_ERROR
     shown = np.abs(deviations)[:, populated if populated.any() else np.isfinite(errors)]
     spread = 1.2 * np.clip(np.nan_to_num(shown).max(initial=0), 0.02, 0.9)

@@ -154,7 +154,7 @@ def _load(path: Path) -> dict[str, Histogram]:
             for name, histogram in read(path).items()
         }
     if not histograms:
-        raise InputError(f"{path}: there are no histograms in it")
+        raise InputError(f"{path}: there are no histograms in it; give a file that a run has written")
     return histograms
 
 

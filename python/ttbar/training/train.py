@@ -10,13 +10,14 @@ from pathlib import Path
 
 import click
 import xgboost
+from rich.text import Text
 
 from ttbar.analyses.analysis import Analysis
 from ttbar.execution import loop
 from ttbar.inputs.source import Source
 from ttbar.masking import masked
 from ttbar.output import written_whole
-from ttbar.progress import console, say
+from ttbar.progress import console, now, say
 from ttbar.training import boosting, evaluation, matched_events, model_card
 from ttbar.training.evaluation import Judgement
 from ttbar.worker import Worker
@@ -61,10 +62,11 @@ def train(options: Options) -> None:
     search = {**boosting.SEARCH, **(boosting.read_search(options.search) if options.search else {})}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with Worker(partial(loop.initialise, options.threads, options.analysis), options.source.patience) as worker:
-        say("Starting ROOT")
+        now("Starting ROOT")
         ready = worker.ready()
         events = matched_events.read(options.source, options.analysis, worker)
     outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, ready.threads)
+    now("Judging the model")
     judgements = {
         model_card.OUTCOME: evaluation.judge(outcome.scores, outcome.unseen["true_permutation"]),
         **evaluation.judge_yardsticks(outcome.unseen, events.permutations),
@@ -93,8 +95,7 @@ def train(options: Options) -> None:
     for path, content in files.items():
         with written_whole(path) as beside:
             beside.write_bytes(content)
-    for line in evaluation.table(judgements).splitlines():
-        console.print(line, markup=False, soft_wrap=True)
+    console.print(Text(evaluation.table(judgements)), soft_wrap=True)
     for name, yardstick in judgements.items():
         if yardstick.correct.value > judgements[model_card.OUTCOME].correct.value:
             say(f"the {name} is better than this model: train on more events, or search shallower trees (--search)")
@@ -130,11 +131,12 @@ def validate_model(source: Source, analysis: Analysis, model: Path, threads: int
         If the event loop fails.
     """
     with Worker(partial(loop.initialise, threads, analysis, (str(model),)), source.patience) as worker:
-        say("Starting ROOT")
+        now("Starting ROOT")
         ready = worker.ready()
         # Through memory, where xgboost goes by the content of a file and not by its name, as the C++ code does.
         booster = xgboost.Booster({"nthread": ready.threads}, model_file=bytearray(model.read_bytes()))
         events = matched_events.read(source, analysis, worker)
+    now("Judging the model")
     scores = boosting.predict(booster, events.records)
     return {
         model.name: evaluation.judge(scores, events.records["true_permutation"]),
