@@ -33,10 +33,11 @@ import ttbar.inputs.delivery
 from ttbar.analyses.agc_v1.definition import COLUMNS
 from ttbar.errors import InputError
 from ttbar.inputs import source
+from ttbar.inputs.check_file import check_file
 from ttbar.inputs.checksum import checksum_of
 from ttbar.inputs.dataset import InputFile, Sample
 from ttbar.inputs.delivery import Request, check_together, deliver
-from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, check_file
+from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord
 from ttbar.inputs.source import Source
 from ttbar.library import load_root
 

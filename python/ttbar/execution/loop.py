@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ttbar import worker
 from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import AnalysisError, InputError
-from ttbar.inputs.files import CheckedFile, has_changed
+from ttbar.inputs.check_file import has_changed
+from ttbar.inputs.files import CheckedFile
 from ttbar.library import code_id, load_root
 from ttbar.results import histograms
 

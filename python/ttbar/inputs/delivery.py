@@ -9,9 +9,10 @@ from resource import RLIMIT_AS, getrlimit, setrlimit
 
 from ttbar.errors import InputError
 from ttbar.inputs.cache import Cache, CacheFull, keep
+from ttbar.inputs.check_file import check_file
 from ttbar.inputs.dataset import InputFile, Sample
 from ttbar.inputs.download import DownloadFailed
-from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, check_file, is_remote, needs_cache
+from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, is_remote, needs_cache
 from ttbar.inputs.retries import first_success
 from ttbar.worker import Worker, WorkerDied, count, spread
 

@@ -1,0 +1,224 @@
+"""Check input files before the event loop, where bad ones go unnoticed or take the process down."""
+
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+from ttbar.inputs.checksum import checksum_of
+from ttbar.inputs.dataset import InputFile
+from ttbar.inputs.files import BadFile, CheckedFile, Format, is_remote, needs_cache
+from ttbar.library import load_root
+
+# In a local path, ROOT takes these for wildcards, options, variables and commands.
+_SPECIAL = "*?[]#$|"
+
+# RDataFrame has several names for a type, depending on the format and on who wrote the file.
+_SAME_TYPE = {
+    "Bool_t": "bool",
+    "Char_t": "char",
+    "std::int8_t": "char",
+    "UChar_t": "unsigned char",
+    "std::uint8_t": "unsigned char",
+    "Short_t": "short",
+    "std::int16_t": "short",
+    "UShort_t": "unsigned short",
+    "std::uint16_t": "unsigned short",
+    "Int_t": "int",
+    "std::int32_t": "int",
+    "UInt_t": "unsigned int",
+    "std::uint32_t": "unsigned int",
+    "Long64_t": "long",
+    "std::int64_t": "long",
+    "Long_t": "long",
+    "ULong64_t": "unsigned long",
+    "ULong_t": "unsigned long",
+    "std::uint64_t": "unsigned long",
+    "Float_t": "float",
+    "Double_t": "double",
+}
+
+
+def check_file(file: InputFile, tree: str, columns: Mapping[str, str | None], source: str | None = None) -> CheckedFile:
+    """Check all of a file that can be checked without reading events.
+
+    Damage inside of the stored columns is only seen if the data set has a checksum of the file, and the file
+    is local.
+
+    Parameters
+    ----------
+    file : InputFile
+        The file.
+    tree : str
+        Name of its TTree or RNTuple.
+    columns : mapping of str to str or None
+        The columns that it must have, with their types, e.g. `unsigned int` or `RVec<float>`; None for any.
+    source : str, optional
+        Where to read it from, by default its path.
+
+    Returns
+    -------
+    CheckedFile
+        What is known of the file now.
+
+    Raises
+    ------
+    BadFile
+        If it cannot be used. Damage to what a TTree tells about itself may end the process instead, which
+        `ttbar.inputs.delivery` survives.
+    """
+    source = source or file.path
+    try:
+        if not is_remote(source):
+            _check_local(Path(source), file.checksum)
+        return _check_content(file, source, tree, columns)
+    except _Unusable as error:
+        raise BadFile(file.path, str(error)) from error
+    except _Unavailable as error:
+        raise BadFile(file.path, str(error), transient=is_remote(source)) from error
+
+
+class _Unusable(Exception):  # noqa: N818 (as BadFile)
+    """Why a file is bad, without its name."""
+
+
+class _Unavailable(Exception):  # noqa: N818 (as BadFile)
+    """Why a file cannot be looked at."""
+
+
+def _check_local(path: Path, checksum: str | None) -> None:
+    """Find what is wrong with a local file from the outside, in better words than ROOT's."""
+    special = sorted(set(str(path)) & set(_SPECIAL))
+    if special:
+        raise _Unusable(f"ROOT cannot open a path with {' '.join(special)} in it, rename it")
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _Unusable("is not a file")
+        with path.open("rb") as stream:
+            magic = stream.read(4)
+        if not magic:
+            raise _Unusable("is empty")
+        if magic != b"root":
+            raise _Unusable("is not a ROOT file")
+        if checksum is not None and checksum != (found := checksum_of(path)):
+            raise _Unusable(f"is damaged (its checksum is {found}, the data set says {checksum})")
+    except OSError as error:
+        raise _Unusable(f"cannot be read ({error.strerror})") from error
+
+
+def _check_content(file: InputFile, source: str, tree: str, columns: Mapping[str, str | None]) -> CheckedFile:
+    """Open a file and look at everything but the events."""
+    root = load_root()
+    errors = root.ttbar.ErrorCollector()
+    opened = None
+    try:
+        opened = root.TFile.Open(source)
+        if opened.TestBit(root.TFile.kRecovered):
+            raise _Unusable("was never closed by its writer, or has been cut off or damaged since")
+        if opened.GetSize() < opened.GetEND():
+            raise _Unusable(f"has {opened.GetSize()} of {opened.GetEND()} bytes")
+        records = (
+            (opened.GetSeekFree(), opened.GetNbytesFree()),
+            (opened.GetSeekInfo(), opened.GetNbytesInfo()),
+        )
+        if any(start + length > opened.GetEND() for start, length in records):
+            raise _Unusable("is damaged (its header points behind its end)")
+        format_, entries = _check_tree(root, opened, tree, columns)
+        if errors.count():
+            raise _Unavailable(f"is damaged ({errors.first()})")
+        if file.entries not in (None, entries):
+            raise _Unusable(f"holds {entries} entries where the data set says {file.entries}")
+        return CheckedFile(
+            path=file.path,
+            source=source,
+            others=tuple(a for a in file.addresses if a != source and is_remote(a) and not needs_cache(a)),
+            nevts=entries if file.nevts is None else file.nevts,
+            entries=entries,
+            format=format_,
+            uuid=str(opened.GetUUID().AsString()),
+            size=int(opened.GetSize()),
+            version=_last_written(file.path),
+        )
+    except (_Unusable, _Unavailable):
+        raise
+    except Exception as error:  # what reaches Python from ROOT is of any type
+        reason = str(errors.first()) or shorten(str(error), 200)
+        raise _Unavailable(f"cannot be opened ({reason})") from error
+    finally:
+        errors.stop()
+        if opened:
+            opened.Close()
+
+
+def has_changed(file: CheckedFile) -> bool:
+    """Whether a file is not the one any more that was checked, or another one where it is read from now.
+
+    Parameters
+    ----------
+    file : CheckedFile
+        The file.
+
+    Returns
+    -------
+    bool
+        Whether it has another identity, or cannot be opened.
+    """
+    try:
+        opened = load_root().TFile.Open(file.source)
+    except OSError:
+        return True
+    try:
+        found = (str(opened.GetUUID().AsString()), int(opened.GetSize()), _last_written(file.path))
+        return found != (file.uuid, file.size, file.version)
+    finally:
+        opened.Close()
+
+
+def _last_written(path: str) -> str:
+    """When a local file was last written, as exactly as it is known; empty for one on a server."""
+    return "" if is_remote(path) else str(Path(path).stat().st_mtime_ns)
+
+
+def _check_tree(root: Any, opened: Any, tree: str, columns: Mapping[str, str | None]) -> tuple[Format, int]:
+    """Check the tree of an open file; its format and number of entries come back."""
+    events = opened.Get(tree)
+    if not events:
+        names = ", ".join(sorted({str(key.GetName()) for key in opened.GetListOfKeys()})) or "nothing"
+        raise _Unusable(f"has no '{tree}' (--tree), but {shorten(names, 200)}")
+    if isinstance(events, root.RNTuple):
+        format_: Format = "RNTuple"
+        entries = int(root.RNTupleReader.Open(events).GetNEntries())
+        frame = root.RDataFrame(tree, opened.GetName())
+    elif isinstance(events, root.TTree):
+        format_ = "TTree"
+        entries = int(events.GetEntries())
+        frame = root.RDataFrame(events)
+    else:
+        kind = type(events).__cpp_name__
+        raise _Unusable(f"has a {kind} named '{tree}' (--tree), not a TTree or RNTuple")
+    for name, expected in columns.items():
+        if not frame.HasColumn(name):
+            raise _Unusable(f"has no column '{name}' in '{tree}'")
+        found = _canonical(str(frame.GetColumnType(name)))
+        if expected not in (None, found):
+            raise _Unusable(f"has a column '{name}' of type {found}, not {expected}")
+        if format_ == "TTree":
+            _check_branch(events, name, entries)
+    return format_, entries
+
+
+def _check_branch(events: Any, name: str, entries: int) -> None:
+    """Check that a branch, and the one with the lengths of its arrays, reach to the end of their TTree."""
+    leaf = events.GetLeaf(name)
+    for part in (leaf, leaf and leaf.GetLeafCount()):
+        if part and part.GetBranch().GetEntries() != entries:
+            branch = part.GetBranch().GetName()
+            raise _Unusable(f"has {entries} entries, but {part.GetBranch().GetEntries()} in '{branch}'")
+
+
+def _canonical(name: str) -> str:
+    """One name for each type, in plain C++, e.g. `RVec<float>`."""
+    name = name.removeprefix("ROOT::VecOps::")
+    element = name.removeprefix("RVec<").removesuffix(">")
+    return name.replace(element, _SAME_TYPE.get(element, element))
