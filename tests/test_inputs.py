@@ -351,7 +351,7 @@ def test_no_damage_to_what_a_file_says_of_itself_ends_the_process(good, tmp_path
     assert sum(sample.records[0].status == "skipped" for sample in checked) > len(checked) / 4
 
 
-def crash_at_a_marked_name(file, tree, columns, source):
+def crash_at_a_marked_name(file, tree, columns, source, reserved):
     if "crash" in file.path:
         signal.raise_signal(signal.SIGKILL)
     return check_file(file, tree, columns, source)
@@ -369,7 +369,7 @@ def test_a_file_that_crashes_root_is_a_bad_file(good, tmp_path, monkeypatch):
     assert_names_the_file(str(error.value), paths[1])
 
 
-def hang(file, tree, columns, source):
+def hang(*arguments):
     signal.pause()
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ttbar import worker
 from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import AnalysisError, InputError
-from ttbar.inputs.check_file import has_changed
+from ttbar.inputs.check_file import has_changed, name_in_root
 from ttbar.inputs.files import CheckedFile
 from ttbar.library import code_id, load_root
 from ttbar.results import histograms
@@ -202,7 +202,7 @@ def analyse(unit: Unit, tree: str, seed: int) -> Partial:
             all_filled = {region: root.ttbar.variations(histogram) for region, histogram in filled.items()}
             return lambda: {
                 "cutflow": _cutflow(all_counts, varied),
-                "selected": by_file(unit, tree, selected),
+                "selected": by_file(unit, selected),
                 "histograms": {
                     (region, str(key).rpartition(":")[2]): histograms.from_root(results[key], region)
                     for region, results in all_filled.items()
@@ -290,7 +290,7 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
         collect = compile_()
         compiled, cpu, read_until_compiled = time.perf_counter(), time.process_time(), _bytes_read()
         results = collect()
-        events_by_file = by_file(unit, tree, [processed])
+        events_by_file = by_file(unit, [processed])
     except Exception as error:
         raise LoopFailed(f"the event loop failed ({errors.first() or _reason(error)})") from None
     finally:
@@ -312,15 +312,13 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
     return Partial(cost, events_by_file, **results)
 
 
-def by_file(unit: Unit, tree: str, counts: Sequence[Any]) -> dict[str, int]:
+def by_file(unit: Unit, counts: Sequence[Any]) -> dict[str, int]:
     """Add up events by file.
 
     Parameters
     ----------
     unit : Unit
         What was processed.
-    tree : str
-        Name of the TTree or RNTuple.
     counts : sequence
         Results of `ttbar::count_by_file`, in which files without any event are missing.
 
@@ -331,8 +329,17 @@ def by_file(unit: Unit, tree: str, counts: Sequence[Any]) -> dict[str, int]:
     """
     sums: Counter[str] = Counter()
     for count in counts:
-        sums.update({str(file): int(events) for file, events in count})
-    return {file.path: sums[f"{file.source}/{tree}"] for file in unit.files}
+        sums.update({str(place): int(events) for place, events in count})
+    if len(unit.files) == 1:
+        return {unit.files[0].path: sums.total()}
+    names = {file.path: {file.source} for file in unit.files}
+    if not all(place.startswith(tuple(f"{file.source}/" for file in unit.files)) for place in sums):
+        for file in unit.files:  # ROOT leaves options of an address out, or was sent elsewhere
+            names[file.path].add(name_in_root(file))
+    return {
+        path: sum(sums[place] for place in sums if place.startswith(tuple(f"{name}/" for name in known)))
+        for path, known in names.items()
+    }
 
 
 def _no_events(root: Any, columns: Mapping[str, str | None]) -> Any:

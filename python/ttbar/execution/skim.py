@@ -250,7 +250,7 @@ def write(unit: Unit, tree: str, path: Path, format_: Format) -> Partial:
 
         def collect() -> dict[str, Any]:
             written.GetValue()
-            return {"cutflow": {}, "selected": loop.by_file(unit, tree, [by_file])}
+            return {"cutflow": {}, "selected": loop.by_file(unit, [by_file])}
 
         def compile_() -> Collect:
             return collect  # what is not varied is compiled as the loop begins

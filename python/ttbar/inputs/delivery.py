@@ -36,6 +36,8 @@ class Request:
     """Seconds without a sign of life after which an attempt at a file has failed."""
     cache: Cache | None = None
     """Where to keep copies of remote files."""
+    reserved: frozenset[str] = frozenset()
+    """Names that no column of a file may have."""
 
 
 def deliver(
@@ -174,15 +176,17 @@ def _check_apart(worker: Worker, file: InputFile, request: Request, source: str)
     if source not in file.addresses:  # the cache has compared the checksum
         file = replace(file, checksum=None)
     try:
-        return worker.call(_check_mortally, file, request.tree, request.columns, source)
+        return worker.call(_check_mortally, file, request.tree, request.columns, source, request.reserved)
     except WorkerDied as error:
         raise BadFile(file.path, f"cannot be opened ({error})", transient=is_remote(source)) from None
 
 
-def _check_mortally(file: InputFile, tree: str, columns: Mapping[str, str | None], source: str) -> CheckedFile:
+def _check_mortally(
+    file: InputFile, tree: str, columns: Mapping[str, str | None], source: str, reserved: frozenset[str]
+) -> CheckedFile:
     """Check a file, and fail or die where ROOT takes too much memory."""
     with _limited_memory():
-        return check_file(file, tree, columns, source)
+        return check_file(file, tree, columns, source, reserved)
 
 
 @contextmanager
