@@ -263,7 +263,8 @@ def _check_tree(
 def _check_friends(events: Any) -> None:
     """Check that the friends of a TTree are there: ROOT looks at them for any column, and crashes without."""
     for friend in events.GetListOfFriends() or ():
-        tree = friend.GetTree()
+        # Without its file, ROOT takes any tree of that name for it.
+        tree = friend.GetFile() and friend.GetTree()
         if not tree:
             where = f"'{friend.GetTreeName()}' in {friend.GetTitle()}"
             raise _Unusable(f"has a friend tree {where}, which cannot be opened, bring it back or remove the friend")
@@ -339,7 +340,7 @@ def _lengths_in_ttree(events: Any) -> Callable[[str], str]:
         if not counter:
             return str(leaf.GetLenStatic()) if "[" in leaf.GetTitle() else name
         is_column = counter.GetName() == counter.GetBranch().GetName()
-        return str(counter.GetName()) if is_column and leaf.GetLenStatic() == 1 else f"{name}.size()"
+        return str(counter.GetName()) if is_column else f"{name}.size()"
 
     return length
 
