@@ -24,6 +24,7 @@ from damage import (
     name_of,
     no_column,
     rewrite,
+    save,
     text,
     unclosed,
     write_good,
@@ -32,11 +33,13 @@ from damage import (
 import ttbar.inputs.delivery
 from ttbar.analyses.agc_v1 import COLUMNS
 from ttbar.errors import InputError
+from ttbar.execution.loop import Unit, by_file
 from ttbar.inputs import source
+from ttbar.inputs.check_file import check_file
 from ttbar.inputs.checksum import checksum_of
 from ttbar.inputs.dataset import InputFile, Sample
 from ttbar.inputs.delivery import Request, check_together, deliver
-from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, check_file
+from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord
 from ttbar.inputs.source import Source
 from ttbar.library import load_root
 
@@ -156,11 +159,14 @@ def test_damage_to_values_is_not_seen_before_they_are_read_unless_a_checksum_is_
     bad = tmp_path / "bad.root"
     kind(bad, good[format_][0])
     assert bad.read_bytes() != good[format_][0].read_bytes()
-    assert check_file(declared(bad), "Events", COLUMNS).entries == ENTRIES
+    if (format_, kind) == ("RNTuple", hole_of_zeros):  # it is in lengths of arrays as well, which are compared
+        with pytest.raises(BadFile, match="checksum verification failed"):
+            check_file(declared(bad), "Events", COLUMNS)
+    else:
+        assert check_file(declared(bad), "Events", COLUMNS).entries == ENTRIES
     with pytest.raises(BadFile, match="is damaged") as error:
         check_file(declared(bad, checksum=checksum_of(good[format_][0])), "Events", COLUMNS)
     assert_names_the_file(str(error.value), bad)
-    assert check_file(declared(bad, checksum=checksum_of(bad)), "Events", COLUMNS).entries == ENTRIES
 
 
 @pytest.mark.parametrize("position", [0, 1, 2])
@@ -350,14 +356,14 @@ def test_no_damage_to_what_a_file_says_of_itself_ends_the_process(good, tmp_path
     assert sum(sample.records[0].status == "skipped" for sample in checked) > len(checked) / 4
 
 
-def crash_at_a_marked_name(file, tree, columns, source):
+def crash_at_a_marked_name(file, tree, columns, source, reserved):
     if "crash" in file.path:
         signal.raise_signal(signal.SIGKILL)
     return check_file(file, tree, columns, source)
 
 
 def test_a_file_that_crashes_root_is_a_bad_file(good, tmp_path, monkeypatch):
-    monkeypatch.setattr(ttbar.inputs.delivery, "_check_mortally", crash_at_a_marked_name)
+    monkeypatch.setattr(ttbar.inputs.delivery, "_check_with_memory_limit", crash_at_a_marked_name)
     paths = (good["TTree"][0], tmp_path / "crash.root", good["TTree"][1])
     samples = [sample_of(*map(declared, paths))]
     (checked,) = check(samples, bad_files="skip")
@@ -368,12 +374,12 @@ def test_a_file_that_crashes_root_is_a_bad_file(good, tmp_path, monkeypatch):
     assert_names_the_file(str(error.value), paths[1])
 
 
-def hang(file, tree, columns, source):
+def hang(*arguments):
     signal.pause()
 
 
 def test_a_file_that_hangs_root_is_a_bad_file(good, monkeypatch):
-    monkeypatch.setattr(ttbar.inputs.delivery, "_check_mortally", hang)
+    monkeypatch.setattr(ttbar.inputs.delivery, "_check_with_memory_limit", hang)
     (checked,) = deliver([sample_of(declared(good["TTree"][0]))], replace(REQUEST, patience=1))
     assert "no sign of life for 1 s" in checked.records[0].reason
 
@@ -423,3 +429,297 @@ def test_errors_of_root_are_collected_until_the_collector_stops():
     assert (outer.count(), inner.count()) == (3, 2)
     assert str(outer.first()).startswith("there: first?of two ?")
     assert str(inner.first()) == str(outer.first())
+
+
+JETS = ("pt", "eta", "phi", "btagCSVV2")
+COLLECTION = {"run": "unsigned int"} | {f"Jet_{quantity}": "RVec<float>" for quantity in JETS}
+SHORTER = "ROOT::RVecF(Jet_{0}.begin(), Jet_{0}.end() - (rdfentry_ % 10 == 3 && !Jet_{0}.empty()))"
+
+
+def write_collection(path, format_, change=lambda frame: frame, columns=tuple(COLLECTION)):
+    """Write 100 events of 0 to 4 jets as a dataframe does: with vectors of their own for what it has defined."""
+    frame = load_root().RDataFrame(100).Define("run", "1u").Define("nJet", "unsigned(rdfentry_ % 5)")
+    for quantity in JETS:
+        frame = frame.Define(f"Jet_{quantity}", "ROOT::RVecF(nJet, 30)")
+    return save(change(frame), path, format_, COMPRESSIONS["ZLIB"], columns)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("quantity", JETS)
+def test_a_collection_with_arrays_of_different_lengths(tmp_path, ledger, format_, quantity):
+    bad = write_collection(
+        tmp_path / "bad.root",
+        format_,
+        lambda frame: frame.Redefine(f"Jet_{quantity}", SHORTER.format(quantity)),
+    )
+    other = "eta" if quantity == "pt" else quantity
+    with pytest.raises(BadFile, match=f"'Jet_pt' and 'Jet_{other}' for different numbers .* 10 of 100") as error:
+        check_file(declared(bad, 100), "Events", COLLECTION)
+    assert_names_the_file(str(error.value), bad)
+    ledger.add("arrays of different lengths", "detected")
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_one_column_with_lengths_of_its_own_in_a_file_that_shares_them(test_data, tmp_path, ledger, format_):
+    name = {"TTree": "nanoaod_2015_200events.root", "RNTuple": "nanoaod_2015_10events_rntuple.root"}[format_]
+    frame = load_root().RDataFrame("Events", str(test_data / name))
+    options = ("Events", COLLECTION)
+    good = save(frame, tmp_path / "good.root", format_, 101, (*COLLECTION, "nJet"))
+    assert check_file(InputFile(str(good), None, None), *options)
+    bad = save(frame.Redefine("Jet_eta", SHORTER.format("eta")), tmp_path / "bad.root", format_, 101)
+    with pytest.raises(BadFile, match="'Jet_pt' and 'Jet_eta' for different numbers"):
+        check_file(InputFile(str(bad), None, None), *options)
+    ledger.add("arrays of different lengths", "detected")
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_collection_with_vectors_of_one_length_is_good(tmp_path, format_):
+    path = write_collection(tmp_path / "vectors.root", format_, columns=(*COLLECTION, "nJet"))
+    assert check_file(declared(path, 100), "Events", COLLECTION).entries == 100
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_counter_that_contradicts_the_arrays(tmp_path, ledger, format_):
+    path = write_collection(
+        tmp_path / "counter.root", format_, lambda frame: frame.Redefine("nJet", "nJet + 1"), (*COLLECTION, "nJet")
+    )
+    with pytest.raises(BadFile, match="'Jet_pt' and 'nJet' for different numbers of objects in 100 of 100"):
+        check_file(declared(path, 100), "Events", COLLECTION)
+    ledger.add("arrays of different lengths", "detected")
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_arrays_in_arrays_are_no_arrays_of_numbers(tmp_path, format_):
+    nested = "std::vector<std::vector<float>>(nJet, std::vector<float>{30})"
+    path = write_collection(tmp_path / "nested.root", format_, lambda frame: frame.Redefine("Jet_eta", nested))
+    with pytest.raises(BadFile, match=r"column 'Jet_eta' of type .*(RVec|vector)<.*(RVec|vector)<float"):
+        check_file(declared(path, 100), "Events", COLLECTION)
+
+
+def write_leaves(path, leaves, counters=(("nJet", "i"),), entries=10):
+    """Write a TTree by hand: its counters, which count to 3, by name and type, and leaves of floats."""
+    root = load_root()
+    codes = {"B": "b", "b": "B", "S": "h", "s": "H", "I": "i", "i": "I", "L": "q", "l": "Q"}
+    with root.TFile.Open(str(path), "RECREATE") as opened:
+        tree = root.TTree("Events", "")
+        run = array("I", [1])
+        tree.Branch("run", run, "run/i")
+        buffers = {name: array(codes[type_], [0]) for name, type_ in counters}
+        for name, type_ in counters:
+            tree.Branch(name, buffers[name], f"{name}/{type_}")
+        values = array("f", [30.0] * 8)
+        for name, size in leaves.items():
+            tree.Branch(name, values, f"{name}{size}/F")
+        for entry in range(entries):
+            for number, buffer in enumerate(buffers.values()):
+                buffer[0] = (entry + number) % 4
+            tree.Fill()
+        opened.WriteTObject(tree)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("eta", "counters", "reason"),
+    [
+        ("[nJet]", "nJet", None),
+        ("[2]", "nJet", "in 8 of 10"),
+        ("[nJet_eta]", "nJet nJet_eta", "in 10 of 10"),
+    ],
+)
+def test_lengths_of_leaves(tmp_path, eta, counters, reason):
+    path = tmp_path / "leaves.root"
+    write_leaves(path, {"Jet_pt": "[nJet]", "Jet_eta": eta}, [(name, "i") for name in counters.split()])
+    columns = {"Jet_pt": "RVec<float>", "Jet_eta": "RVec<float>"}
+    if reason is None:
+        assert check_file(declared(path, 10), "Events", columns).entries == 10
+        return
+    with pytest.raises(BadFile, match=f"'Jet_pt' and 'Jet_eta' for different numbers of objects {reason}"):
+        check_file(declared(path, 10), "Events", columns)
+
+
+@pytest.mark.parametrize(("eta", "good"), [("[4]", True), ("[3]", False)])
+def test_arrays_of_fixed_length(tmp_path, eta, good):
+    path = write_leaves(tmp_path / "fixed.root", {"Jet_pt": "[4]", "Jet_eta": eta}, counters=())
+    columns = {"Jet_pt": "RVec<float>", "Jet_eta": "RVec<float>"}
+    if good:
+        assert check_file(declared(path, 10), "Events", columns).entries == 10
+    else:
+        with pytest.raises(BadFile, match="'Jet_pt' and 'Jet_eta' for different numbers of objects in 10 of 10"):
+            check_file(declared(path, 10), "Events", columns)
+    write_leaves(path, {"Jet_pt": "[4]", "Jet_eta": "[4]"})
+    with pytest.raises(BadFile, match="'Jet_pt' and 'nJet' for different"):
+        check_file(declared(path, 10), "Events", columns)
+
+
+@pytest.mark.parametrize("type_", "BbSsIiLl")
+def test_every_integer_type_of_a_counter_is_read_or_refused(tmp_path, ledger, type_):
+    path = write_leaves(tmp_path / "counter.root", {"Jet_pt": "[nJet]"}, [("nJet", type_)])
+    if type_ in "Bb":  # ROOT crashes in the event loop
+        with pytest.raises(BadFile, match=r"'nJet' of type U?Char_t") as error:
+            check_file(declared(path, 10), "Events", {"Jet_pt": "RVec<float>"})
+        assert_names_the_file(str(error.value), path)
+    else:
+        assert check_file(declared(path, 10), "Events", {"Jet_pt": "RVec<float>"}).entries == 10
+        assert load_root().RDataFrame("Events", str(path)).Sum("Jet_pt").GetValue() == 30 * (2 * 6 + 1)
+    ledger.add("counters of other types", "detected" if type_ in "Bb" else "recovered")
+
+
+def write_with_friend(path, friend, leaves, indexed=False):
+    """Write a TTree with Jet_pt and a friend with other leaves, both of 10 events."""
+    write_leaves(friend, leaves)
+    write_leaves(path, {"Jet_pt": "[nJet]"})
+    with load_root().TFile.Open(str(path), "UPDATE") as opened:
+        tree = opened.Get("Events")
+        if indexed:
+            with load_root().TFile.Open(str(friend), "UPDATE") as other:
+                events = other.Get("Events")
+                events.BuildIndex("run", "Entry$")
+                other.WriteTObject(events, "", "overwrite")
+        tree.AddFriend("friend = Events", str(friend))
+        opened.WriteTObject(tree, "", "overwrite")
+    return path
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_friend_tree_is_not_needed_but_must_be_there(tmp_path, ledger, indexed):
+    friend = tmp_path / "friend.root"
+    path = write_with_friend(tmp_path / "main.root", friend, {"Jet_extra": "[nJet]"}, indexed)
+    assert check_file(declared(path, 10), "Events", {"Jet_pt": "RVec<float>"}).entries == 10
+    friend.unlink()
+    with pytest.raises(BadFile, match=f"friend tree .* in {friend}, which cannot be opened") as error:
+        check_file(declared(path, 10), "Events", {"Jet_pt": "RVec<float>"})
+    assert_names_the_file(str(error.value), path)
+    ledger.add("a friend that is gone", "detected")
+
+
+def test_a_column_is_not_taken_from_a_friend_tree(tmp_path):
+    columns = {"Jet_pt": "RVec<float>", "Jet_eta": "RVec<float>"}
+    path = write_with_friend(tmp_path / "main.root", tmp_path / "friend.root", {"Jet_pt": "[2]", "Jet_eta": "[nJet]"})
+    with pytest.raises(BadFile, match="'Jet_eta' only in a friend tree"):
+        check_file(declared(path, 10), "Events", columns)
+    assert check_file(declared(path, 10), "Events", {"Jet_pt": "RVec<float>"}).entries == 10
+    read = load_root().RDataFrame("Events", str(path)).Sum("Jet_pt").GetValue()
+    assert read == 30 * (2 * 6 + 1)  # its own, not its friend's
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_column_with_a_name_that_expressions_need(good, tmp_path, format_):
+    reserved = frozenset({"ttbar", "count_above"})
+    path = rewrite(
+        tmp_path / "named.root",
+        good[format_][0],
+        lambda frame: frame.Define("ttbar", "1.f"),
+        columns=(*COLUMNS, "ttbar"),
+    )
+    assert check_file(declared(path), "Events", COLUMNS).entries == ENTRIES
+    assert check_file(declared(good[format_][0]), "Events", COLUMNS, reserved=reserved).entries == ENTRIES
+    with pytest.raises(BadFile, match="column 'ttbar' in 'Events', a name that expressions need") as error:
+        check_file(declared(path), "Events", COLUMNS, reserved=reserved)
+    assert_names_the_file(str(error.value), path)
+    (checked,) = deliver([sample_of(declared(path))], replace(REQUEST, reserved=reserved))
+    assert "rename it" in checked.records[0].reason
+
+
+def unit_of(*sources):
+    """A unit of files of 100 events each, that are read from there."""
+    files = [CheckedFile(f"/{n}.root", str(s), (), 100, 100, "TTree", str(n), 1, "") for n, s in enumerate(sources)]
+    return Unit("ttbar", "nominal", tuple(files))
+
+
+@pytest.mark.parametrize("tree", ["Events", "Events;1"])
+@pytest.mark.parametrize("protocol", ["", "file://", "link"])
+def test_events_are_counted_however_root_spells_the_name_of_a_file(good, tmp_path, protocol, tree):
+    paths = good["TTree"]
+    if protocol == "link":
+        (tmp_path / "link").symlink_to(paths[0].parent)
+        sources = [f"{tmp_path}//link/{path.name}" for path in paths]
+    else:
+        sources = [f"{protocol}{path}" for path in paths]
+    unit = unit_of(*sources)
+    root = load_root()
+    frame = root.RDataFrame(tree, [str(source) for source in sources])
+    first = root.RDF.AsRNode(frame.Filter("rdfentry_ < 120"))  # none of the last file
+    counts = [root.ttbar.count_by_file(node) for node in (root.RDF.AsRNode(frame), first)]
+    assert by_file(unit, counts[:1]) == dict.fromkeys(("/0.root", "/1.root", "/2.root"), ENTRIES)
+    assert by_file(unit, counts[1:]) == {"/0.root": 120, "/1.root": 0, "/2.root": 0}
+
+
+def test_events_of_one_file_are_its_own_whatever_its_name():
+    assert by_file(unit_of("/eos/a.root"), [{"root://eos//a.root/Events": 3, "b/Events": 4}.items()]) == {"/0.root": 7}
+    assert by_file(unit_of("/a.root", "/a.root.b"), [{"/a.root/x/Events": 3, "/a.root.b/Events": 4}.items()]) == {
+        "/0.root": 3,
+        "/1.root": 4,
+    }
+
+
+FLOATS = "RVec<float>"
+NANOAOD = {
+    "2015": {"nJet": "unsigned int", "Electron_cutBased": "RVec<int>", "Jet_jetId": "RVec<int>"},
+    "v9": {"nJet": "unsigned int", "Electron_cutBased": "RVec<int>", "Jet_jetId": "RVec<int>"},
+    "v12": {
+        "nJet": "int",
+        "Electron_cutBased": "RVec<unsigned char>",
+        "Jet_jetId": "RVec<unsigned char>",
+        "Jet_btagCSVV2": None,
+        "Jet_qgl": None,
+    },
+    "v15": {
+        "nJet": "int",
+        "Electron_cutBased": "RVec<unsigned char>",
+        "Jet_jetId": None,
+        "Jet_btagCSVV2": None,
+        "Jet_qgl": None,
+    },
+}
+"""How the versions of NanoAOD differ in columns that an analysis may read; None for one that is not there."""
+
+READ = COLUMNS | {
+    "Electron_sip3d": FLOATS,
+    "Electron_cutBased": "RVec<int>",
+    "Muon_sip3d": FLOATS,
+    "Muon_pfRelIso04_all": FLOATS,
+    "Muon_tightId": "RVec<bool>",
+    "Jet_qgl": FLOATS,
+    "Jet_jetId": "RVec<int>",
+}
+LETTERS = {"bool": "O", "unsigned char": "b", "int": "I", "unsigned int": "i", "unsigned long": "l", "float": "F"}
+
+
+def write_nanoaod(path, version):
+    """Write two events with the leaves of a version of NanoAOD."""
+    differences = dict(NANOAOD[version])
+    counter = LETTERS[differences.pop("nJet")]
+    types = {name: type_ for name, type_ in (READ | differences).items() if type_ is not None}
+    with load_root().TFile.Open(str(path), "RECREATE") as opened:
+        tree = load_root().TTree("Events", "")
+        zeros = array("q", [0] * 4)
+        for collection in ("Electron", "Muon", "Jet"):
+            tree.Branch(f"n{collection}", zeros, f"n{collection}/{counter}")
+        for name, type_ in types.items():
+            size = f"[n{name.partition('_')[0]}]" if type_.startswith("RVec") else ""
+            letter = LETTERS[type_.removeprefix("RVec<").removesuffix(">")]
+            tree.Branch(name, zeros, f"{name}{size}/{letter}")
+        tree.Fill()
+        zeros[0] = 1
+        tree.Fill()
+        opened.WriteTObject(tree)
+    return path
+
+
+@pytest.mark.parametrize("version", NANOAOD)
+def test_each_column_of_a_version_of_nanoaod_is_read_or_refused(tmp_path, version):
+    path = write_nanoaod(tmp_path / "nano.root", version)
+    for name, expected in READ.items():
+        found = NANOAOD[version].get(name, expected)
+        if found == expected:
+            assert check_file(declared(path, 2), "Events", {name: expected}).entries == 2
+            continue
+        words = f"no column '{name}'" if found is None else f"column '{name}' of type {found}, not {expected}"
+        with pytest.raises(BadFile, match=words) as error:
+            check_file(declared(path, 2), "Events", {name: expected})
+        assert_names_the_file(str(error.value), path)
+
+
+def test_what_the_real_files_have(test_data):
+    for name in ("nanoaod_2015_200events.root", "nanoaod_2015_10events_rntuple.root"):
+        assert check_file(InputFile(str(test_data / name), None, None), "Events", READ)

@@ -109,6 +109,14 @@ def test_a_server_that_is_slow(network, remote, assert_recovered):
     assert_recovered(remote(network.address), "slow server")
 
 
+def test_addresses_and_a_tree_that_root_spells_in_another_way(server, remote, assert_recovered):
+    def address(name):
+        return f"root://localhost:{server.port}///{name}?xrd.wantprot=unix"
+
+    run = assert_recovered(remote(address, "--tree", "//Events"), "options in an address").json("run")
+    assert [file["processed"] for file in run["files"]] == [file["entries"] for file in run["files"]]
+
+
 def test_a_server_that_loses_connections(network, remote, assert_recovered):
     network.losses = 0.02
     result = remote(network.address, "--timeout", 10)

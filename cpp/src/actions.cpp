@@ -205,6 +205,10 @@ ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node) {
     return node.Count();
 }
 
+ROOT::RDF::RResultPtr<ULong64_t> count_different(ROOT::RDF::RNode node, const std::string& a, const std::string& b) {
+    return node.Filter([](std::uint64_t x, std::uint64_t y) { return x != y; }, {a, b}).Count();
+}
+
 ROOT::RDF::RResultPtr<std::map<std::string, ULong64_t>> count_by_file(ROOT::RDF::RNode node) {
     return node.Book<>(FileCounter(node.GetNSlots()));
 }

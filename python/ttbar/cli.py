@@ -94,7 +94,12 @@ def inputs(samples: str) -> Callable[[Command], Command]:
             help="Replace the beginning of file paths as the data set file writes them; repeatable.",
         ),
         click.option(
-            "--tree", default="Events", show_default=True, metavar="NAME", help="Name of the tree or RNTuple."
+            "--tree",
+            default="Events",
+            show_default=True,
+            callback=lambda context, option, value: "/".join(filter(None, value.split("/"))),
+            metavar="NAME",
+            help="Name of the tree or RNTuple, after its folder and a slash if it is in one.",
         ),
         click.option(
             "--bad-files",

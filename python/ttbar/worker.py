@@ -29,7 +29,7 @@ Item = TypeVar("Item")
 REFRESH_S = 0.1
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
-_counter: Any = None
+_counter: Any = ctypes.c_uint64()  # in a process that nobody has started, it counts for nobody
 
 
 class WorkerDied(AnalysisError):  # noqa: N818 (it is an event)

@@ -21,9 +21,15 @@ namespace ttbar {
 /// @return the number
 ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node);
 
+/// Book the number of events in which two columns differ.
+/// @param node a node where the columns are std::uint64_t
+/// @param a,b  the columns
+/// @return the number
+ROOT::RDF::RResultPtr<ULong64_t> count_different(ROOT::RDF::RNode node, const std::string& a, const std::string& b);
+
 /// Book the number of events that reach a node, for each file.
 /// @param node the node
-/// @return the numbers by file, the name of the tree appended to its path; without files that have no such event
+/// @return the numbers by file, as ROOT spells it, with a slash and the tree behind; without files that have no such event
 ROOT::RDF::RResultPtr<std::map<std::string, ULong64_t>> count_by_file(ROOT::RDF::RNode node);
 
 /// An axis with bins of equal width, which include their lower edge.

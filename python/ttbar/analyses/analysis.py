@@ -18,6 +18,9 @@ from typing import Any, Literal
 NOMINAL = "nominal"
 """The variation that is none."""
 
+WEIGHT = "weight"
+"""Column of the weight of an event."""
+
 SEED = "{seed}"
 """Stands for the seed of a run, an unsigned C++ integer, in expressions."""
 
@@ -359,6 +362,17 @@ class Analysis:
         ]
         return tuple(found)
 
+    @property
+    def reserved(self) -> frozenset[str]:
+        """Names that no column of a file can have: RDataFrame would take them for it in expressions."""
+        steps = (*self.nodes, *(definition for region in self.regions for definition in region.definitions))
+        expressions = [step.condition if isinstance(step, Cut) else step.expression for step in steps]
+        expressions += [step.in_skim for step in steps if isinstance(step, Define) and step.in_skim]
+        expressions += [self.weight, *(variation.factors for variation in self.weight_variations)]
+        expressions += [region.condition for region in self.regions]
+        columns = {*self.columns, WEIGHT, *(step.column for step in steps if isinstance(step, Define))}
+        return frozenset(name for expression in expressions for name in identifiers(expression)) - columns
+
     @cached_property
     def sha256(self) -> str:
         """Hash of all of it, the contents of its headers included."""
@@ -444,10 +458,10 @@ class Analysis:
     def _check_columns(self) -> None:
         """Check names of columns: what the graph defines may not be what it reads."""
         shared = [node.column for node in self.nodes if isinstance(node, Define)]
-        _require_unique("columns", (*self.columns, "weight", *shared))
+        _require_unique("columns", (*self.columns, WEIGHT, *shared))
         for region in self.regions:
             own = [definition.column for definition in region.definitions]
-            _require_unique("columns", (*self.columns, "weight", *shared, *own))
+            _require_unique("columns", (*self.columns, WEIGHT, *shared, *own))
         for column in (*shared, *(d.column for region in self.regions for d in region.definitions)):
             if not _COLUMN.fullmatch(column):
                 raise ValueError(f"{column!r} is not a name that a column can have in C++")
@@ -504,6 +518,23 @@ def from_plain(content: Mapping[str, Any]) -> Analysis:
         return cattrs.structure(content, Analysis)
     except Exception as error:  # a group of errors, one for each field
         raise ValueError("; ".join(cattrs.transform_error(error))) from None
+
+
+def identifiers(expression: str) -> list[str]:
+    """Names in an expression, each once: of columns, namespaces and functions, not of members.
+
+    Parameters
+    ----------
+    expression : str
+        C++.
+
+    Returns
+    -------
+    list of str
+        Names, in the order in which they occur.
+    """
+    without_text = re.sub(r'"(\\.|[^"\\])*"', "", expression)
+    return list(dict.fromkeys(re.findall(r"(?<![.\w])(?<!->)[A-Za-z_]\w*", without_text)))
 
 
 def histogram_name(histogram: str, process: str, variation: str) -> str:

@@ -5,9 +5,9 @@ from itertools import chain
 from typing import Any
 
 from ttbar import worker
-from ttbar.analyses.analysis import NOMINAL, Analysis, Histogram
+from ttbar.analyses.analysis import NOMINAL, WEIGHT, Analysis, Histogram
 from ttbar.errors import AnalysisError
-from ttbar.execution.graph import WEIGHT, Graph, book
+from ttbar.execution.graph import Graph, book
 from ttbar.execution.histograms import as_hist
 from ttbar.execution.loop import Collect, Compile, by_file, run_unit
 from ttbar.execution.unit import LoopFailed, Partial, Unit
@@ -81,7 +81,7 @@ def analyse(unit: Unit, tree: str, analysis: Analysis, seed: int) -> Partial:
                         anomalies[what] = found
                 return {
                     "cutflow": cutflow,
-                    "selected": by_file(unit, tree, selected),
+                    "selected": by_file(unit, selected),
                     "histograms": {
                         (histogram.name, variation): as_hist(content, histogram)
                         for (histogram, variation), content in bins.items()

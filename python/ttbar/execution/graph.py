@@ -1,15 +1,11 @@
 """The RDataFrame graph of an analysis."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from ttbar.analyses.analysis import SEED, Analysis, Cut, Define, Node, Vary
-
-WEIGHT = "weight"
-"""Column of the weight of an event."""
+from ttbar.analyses.analysis import SEED, WEIGHT, Analysis, Cut, Define, Node, Vary, identifiers
 
 
 @dataclass
@@ -169,43 +165,3 @@ def define(node: Any, column: str, expression: str) -> Any:
         The events with the column.
     """
     return (node.Redefine if node.HasColumn(column) else node.Define)(column, expression)
-
-
-def identifiers(expression: str) -> list[str]:
-    """Names in an expression, each once: of columns, namespaces and functions.
-
-    Parameters
-    ----------
-    expression : str
-        C++.
-
-    Returns
-    -------
-    list of str
-        Names, in the order in which they occur.
-    """
-    without_text = re.sub(r'"(\\.|[^"\\])*"', "", expression)
-    return list(dict.fromkeys(re.findall(r"(?<![.\w])(?<!->)[A-Za-z_]\w*", without_text)))
-
-
-def reserved_names(analysis: Analysis) -> frozenset[str]:
-    """Names that a column of a file cannot have, since RDataFrame would take them for it in expressions.
-
-    Parameters
-    ----------
-    analysis : Analysis
-        The analysis.
-
-    Returns
-    -------
-    frozenset of str
-        Names of namespaces and functions in the expressions of the analysis.
-    """
-    steps = (*analysis.nodes, *chain.from_iterable(region.definitions for region in analysis.regions))
-    expressions = [step.condition if isinstance(step, Cut) else step.expression for step in steps]
-    expressions += [step.in_skim for step in steps if isinstance(step, Define) and step.in_skim]
-    expressions += [analysis.weight, *(variation.factors for variation in analysis.weight_variations)]
-    expressions += [region.condition for region in analysis.regions]
-    defined = {step.column for step in steps if isinstance(step, Define)}
-    used = chain.from_iterable(map(identifiers, expressions))
-    return frozenset(used) - set(analysis.columns) - defined - {WEIGHT}

@@ -13,7 +13,7 @@ from typing import Any
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError
 from ttbar.execution.unit import Cost, LoopFailed, Partial, Unit
-from ttbar.inputs.files import has_changed
+from ttbar.inputs.check_file import has_changed, name_in_root
 from ttbar.library import code_id, declare, load_root
 from ttbar.reading import require_file
 
@@ -138,7 +138,7 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
         collect = compile_()
         compiled, cpu, read_until_compiled = time.perf_counter(), time.process_time(), _bytes_read()
         results = collect()
-        events_by_file = by_file(unit, tree, [processed])
+        events_by_file = by_file(unit, [processed])
     except Exception as error:
         raise LoopFailed(f"the event loop failed ({errors.first() or _reason(error)})") from None
     finally:
@@ -160,15 +160,13 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
     return Partial(cost, events_by_file, **results)
 
 
-def by_file(unit: Unit, tree: str, counts: Sequence[Any]) -> dict[str, int]:
+def by_file(unit: Unit, counts: Sequence[Any]) -> dict[str, int]:
     """Add up events by file.
 
     Parameters
     ----------
     unit : Unit
         What was processed.
-    tree : str
-        Name of the TTree or RNTuple.
     counts : sequence
         Results of `ttbar::count_by_file`, in which files without any event are missing.
 
@@ -179,8 +177,17 @@ def by_file(unit: Unit, tree: str, counts: Sequence[Any]) -> dict[str, int]:
     """
     sums: Counter[str] = Counter()
     for count in counts:
-        sums.update({str(file): int(events) for file, events in count})
-    return {file.path: sums[f"{file.source}/{tree}"] for file in unit.files}
+        sums.update({str(place): int(events) for place, events in count})
+    if len(unit.files) == 1:
+        return {unit.files[0].path: sums.total()}
+    names = {file.path: {file.source} for file in unit.files}
+    if not all(place.startswith(tuple(f"{file.source}/" for file in unit.files)) for place in sums):
+        for file in unit.files:  # ROOT leaves options of an address out, or was sent elsewhere
+            names[file.path].add(name_in_root(file))
+    return {
+        path: sum(sums[place] for place in sums if place.startswith(tuple(f"{name}/" for name in known)))
+        for path, known in names.items()
+    }
 
 
 def _no_events(root: Any, columns: Mapping[str, str | None]) -> Any:

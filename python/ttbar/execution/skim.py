@@ -165,7 +165,7 @@ def skim(source: Source, analysis: Analysis, output: Path, format_: Format, thre
         dataset = dataset_file(source, worker)
         listed = list_samples(source, dataset, analysis)
         with reserved(output):
-            samples = get(source, listed, analysis.columns)
+            samples = get(source, listed, analysis.columns, analysis.reserved)
             return make_skims(dataset, samples, analysis, output, source.tree, source.skip_bad, format_, worker)
 
 
@@ -270,7 +270,7 @@ def write(unit: Unit, tree: str, analysis: Analysis, path: Path, format_: Format
 
         def collect() -> dict[str, Any]:
             written.GetValue()
-            return {"cutflow": {}, "selected": loop.by_file(unit, tree, [by_file])}
+            return {"cutflow": {}, "selected": loop.by_file(unit, [by_file])}
 
         def compile_() -> Collect:
             return collect  # what is not varied is compiled as the loop begins

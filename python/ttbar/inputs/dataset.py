@@ -162,7 +162,8 @@ def load_dataset(
         if stream.read(4) == b"root":
             example = f'{{"ttbar": {{"nominal": {{"files": ["{path.name}"]}}}}}}'
             raise InputError(
-                f"{path}: a ROOT file, where a data set file is wanted: a JSON file that lists ROOT files, such as {example}"
+                f"{path}: a ROOT file, where a data set file is wanted: a JSON file that lists ROOT files, such as "
+                + example
             )
     document = read_json(path)
     error = next(_Validator(_schema(known)).iter_errors(document), None)

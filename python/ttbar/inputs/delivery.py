@@ -9,9 +9,10 @@ from resource import RLIMIT_AS, getrlimit, setrlimit
 
 from ttbar.errors import InputError
 from ttbar.inputs.cache import Cache, CacheFull, keep
+from ttbar.inputs.check_file import check_file
 from ttbar.inputs.dataset import InputFile, Sample
 from ttbar.inputs.download import DownloadFailed
-from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, check_file, is_remote, needs_cache
+from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, is_remote, needs_cache
 from ttbar.inputs.retries import first_success
 from ttbar.library import start_root
 from ttbar.worker import Worker, WorkerDied, count, no_setup, spread
@@ -36,6 +37,8 @@ class Request:
     """Seconds without a sign of life after which an attempt at a file has failed."""
     cache: Cache | None = None
     """Where to keep copies of remote files."""
+    reserved: frozenset[str] = frozenset()
+    """Names that no column of a file may have."""
 
 
 def deliver(
@@ -179,15 +182,17 @@ def _check_apart(worker: Worker, file: InputFile, request: Request, source: str)
     if source not in file.addresses:  # the cache has compared the checksum
         file = replace(file, checksum=None)
     try:
-        return worker.call(_check_with_memory_limit, file, request.tree, request.columns, source)
+        return worker.call(_check_with_memory_limit, file, request.tree, request.columns, source, request.reserved)
     except WorkerDied as error:
         raise BadFile(file.path, f"cannot be opened ({error})", transient=is_remote(source)) from None
 
 
-def _check_with_memory_limit(file: InputFile, tree: str, columns: Mapping[str, str | None], source: str) -> CheckedFile:
+def _check_with_memory_limit(
+    file: InputFile, tree: str, columns: Mapping[str, str | None], source: str, reserved: frozenset[str]
+) -> CheckedFile:
     """Check a file, and fail or die where ROOT takes too much memory."""
     with _limited_memory():
-        return check_file(file, tree, columns, source)
+        return check_file(file, tree, columns, source, reserved)
 
 
 @contextmanager

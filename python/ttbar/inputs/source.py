@@ -50,12 +50,12 @@ class Source:
         """Seconds without a sign of life after which a process is taken for dead."""
         return max(_LEAST_PATIENCE_S, _PATIENCE * self.timeout)
 
-    def request(self, columns: Mapping[str, str | None]) -> Request:
-        """How the files are wanted, given the columns and their types."""
+    def request(self, columns: Mapping[str, str | None], reserved: frozenset[str]) -> Request:
+        """How the files are wanted, given the columns and their types, and names that no column may have."""
         cache = None
         if self.cache:
             cache = Cache(self.cache.absolute(), self.cache_limit, time.time(), self.timeout)
-        return Request(self.tree, columns, self.patience, cache)
+        return Request(self.tree, columns, self.patience, cache, reserved)
 
 
 def dataset_file(source: Source, worker: Worker) -> Path:
@@ -116,7 +116,12 @@ def list_samples(source: Source, dataset: Path, analysis: Analysis) -> list[Samp
     return samples if source.files is None else limit_files(samples, source.files)
 
 
-def get(source: Source, samples: list[Sample], columns: Mapping[str, str | None]) -> list[CheckedSample]:
+def get(
+    source: Source,
+    samples: list[Sample],
+    columns: Mapping[str, str | None],
+    reserved: frozenset[str] = frozenset(),
+) -> list[CheckedSample]:
     """Get the files of samples here and check them before anything else happens, and show how far it is.
 
     Parameters
@@ -127,6 +132,8 @@ def get(source: Source, samples: list[Sample], columns: Mapping[str, str | None]
         What `list_samples` gave.
     columns : mapping of str to str or None
         The columns that a file must have, with their types; None for any.
+    reserved : frozenset of str, optional
+        Names that no column of a file may have.
 
     Returns
     -------
@@ -145,7 +152,7 @@ def get(source: Source, samples: list[Sample], columns: Mapping[str, str | None]
         if record.reason:
             say(f"{record.path}: {record.status}: {record.reason}")
 
-    checked = check(source, samples, columns, tell)
+    checked = check(source, samples, columns, tell, reserved)
     for sample in checked:
         check_together(sample)
     return checked
@@ -156,12 +163,13 @@ def check(
     samples: list[Sample],
     columns: Mapping[str, str | None],
     on_record: Callable[[FileRecord], object],
+    reserved: frozenset[str] = frozenset(),
 ) -> list[CheckedSample]:
     """Get the files of samples here and check each by itself, and show how far it is.
 
     Parameters
     ----------
-    source, samples, columns
+    source, samples, columns, reserved
         As in `get`.
     on_record : callable
         Called after each file, in their order, with what became of it. What it raises ends it all.
@@ -181,4 +189,4 @@ def check(
             if number:
                 display.note(f"{decimal(number)} fetched")
 
-        return deliver(samples, source.request(columns), show, note)
+        return deliver(samples, source.request(columns, reserved), show, note)

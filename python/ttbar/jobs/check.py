@@ -51,7 +51,7 @@ def check(source: Source, analysis: Analysis, models: Sequence[Path] = ()) -> li
         worker.ready()
     progress.now("Reading the data set file")
     listed = list_samples(source, dataset, analysis)
-    samples = check_files(source, listed, analysis.columns, _show)
+    samples = check_files(source, listed, analysis.columns, _show, analysis.reserved)
     progress.show(_summary(samples))
     bad = [record for sample in samples for record in sample.records if not record.checked]
     if bad and not source.skip_bad:

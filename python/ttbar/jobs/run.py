@@ -150,9 +150,12 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
     """Process samples of a data set, with the results folder locked."""
     ready: Ready = worker.ready()
     analysis, wanted, skimmed = options.analysis, options.source, None
-    columns = dict.fromkeys(analysis.io_levels[options.io_only]) if options.io_only else analysis.columns
+    if options.io_only:
+        columns, reserved = dict.fromkeys(analysis.io_levels[options.io_only]), frozenset[str]()
+    else:
+        columns, reserved = dict(analysis.columns), analysis.reserved
     with stopwatch.time("check"):
-        checked = source.get(wanted, listed, analysis.columns if options.skim else columns)
+        checked = source.get(wanted, listed, columns, reserved)
     if options.skim:
         with stopwatch.time("skim"):
             skimmed = make_skims(
@@ -160,7 +163,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
             )
         wanted = replace(wanted, tree=skim.TREE)
         with stopwatch.time("check"):
-            checked = source.get(wanted, load_dataset(skimmed.dataset, analysis.variations), columns)
+            checked = source.get(wanted, load_dataset(skimmed.dataset, analysis.variations), columns, reserved)
     samples, partials = _process(checked, options, wanted.tree, ready, worker)
     peak_memory = max(worker.call(loop.peak_memory), loop.peak_memory())
 

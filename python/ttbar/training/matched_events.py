@@ -93,7 +93,7 @@ def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
     """
     dataset = dataset_file(source, worker)
     columns = {**analysis.columns, **GENERATOR_COLUMNS}
-    checked = get(source, list_samples(source, dataset, analysis), columns)
+    checked = get(source, list_samples(source, dataset, analysis), columns, analysis.reserved)
     samples, partials = units.process(
         "Matching", checked, lambda unit: worker.call(extract, unit, source.tree, analysis), worker, source.skip_bad
     )
