@@ -32,6 +32,28 @@ class TtbarError(Exception):
     exit_code = 4
 
 
+class UsageError(TtbarError):
+    """An option is wrong by itself, whatever is in the files.
+
+    Parameters
+    ----------
+    option : str
+        The option of the command line, e.g. `--samples`; in Python it is an argument of about the same name.
+    reason : str
+        What is wrong with it, and what would be right.
+    """
+
+    exit_code = 2
+
+    def __init__(self, option: str, reason: str) -> None:
+        super().__init__(option, reason)
+        self.option, self.reason = option, reason
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"Invalid value for {self.option}: {self.reason}"
+
+
 class InputError(TtbarError):
     """Something about the existence or content of a file."""
 

@@ -155,7 +155,7 @@ def skim(source: Source, analysis: Analysis, output: Path, format_: Format, thre
 
     Raises
     ------
-    click.BadParameter
+    UsageError
         If the data set does not have a sample that was asked for.
     InputError
         If a file is missing or wrong, or a skim cannot be written.

@@ -9,11 +9,10 @@ from pathlib import Path
 from reprlib import repr as short_repr
 from typing import Any
 
-import click
 from jsonschema import Draft4Validator, Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from ttbar.errors import InputError, did_you_mean
+from ttbar.errors import InputError, UsageError, did_you_mean
 from ttbar.reading import read_json, require_file
 
 
@@ -199,7 +198,7 @@ def select_samples(samples: Sequence[Sample], names: str) -> list[Sample]:
 
     Raises
     ------
-    click.BadParameter
+    UsageError
         If a name fits no sample.
     """
     chosen = select_names([sample.name for sample in samples], names)
@@ -223,7 +222,7 @@ def select_names(available: Sequence[str], names: str) -> list[str]:
 
     Raises
     ------
-    click.BadParameter
+    UsageError
         If a name fits no sample.
     """
     chosen: set[str] = set()
@@ -231,9 +230,7 @@ def select_names(available: Sequence[str], names: str) -> list[str]:
         fitting = {a for a in available if name in ("all", a) or (name == "nominal" and a.endswith("__nominal"))}
         if not fitting:
             reason = f"there is no sample {name!r}, but {', '.join(available)}"
-            raise click.BadParameter(
-                reason + did_you_mean(name, [*available, "all", "nominal"]), param_hint="--samples"
-            )
+            raise UsageError("--samples", reason + did_you_mean(name, [*available, "all", "nominal"]))
         chosen |= fitting
     return [name for name in available if name in chosen]
 

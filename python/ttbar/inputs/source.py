@@ -105,7 +105,7 @@ def list_samples(source: Source, dataset: Path, analysis: Analysis) -> list[Samp
 
     Raises
     ------
-    click.BadParameter
+    UsageError
         If the data set does not have a sample that was asked for.
     InputError
         If the data set file is missing or wrong.

@@ -39,7 +39,7 @@ def check(source: Source, analysis: Analysis, models: Sequence[Path] = ()) -> li
 
     Raises
     ------
-    click.BadParameter
+    UsageError
         If the data set does not have a sample that was asked for.
     InputError
         If a run would end with an input error.

@@ -8,11 +8,9 @@ from importlib import import_module
 from operator import add
 from pathlib import Path
 
-import click
-
 from ttbar import output, progress
 from ttbar.analyses.analysis import Analysis
-from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError
+from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError, UsageError
 from ttbar.execution import loop, skim, units
 from ttbar.execution.analyse import analyse, read_columns
 from ttbar.execution.loop import Ready
@@ -64,7 +62,7 @@ def run(options: Options) -> None:
 
     Raises
     ------
-    click.BadParameter
+    UsageError
         If the data set does not have a sample that was asked for, there is another number of models than the analysis
         has, or skims and results would share a folder.
     InputError
@@ -76,7 +74,7 @@ def run(options: Options) -> None:
     """
     stopwatch = Stopwatch()
     if options.skim and options.skim.resolve() in (options.output.resolve(), (options.output / UNITS).resolve()):
-        raise click.BadParameter("is a folder of results (--output), choose another one", param_hint="--skim")
+        raise UsageError("--skim", "is a folder of results (--output), choose another one")
     outdated = ("metrics.json",) if options.io_only else output.OF_A_RUN
     models = () if options.io_only else model_files(options.analysis, options.models)
     initialise = partial(loop.initialise, options.threads, options.analysis, tuple(map(str, models)))
@@ -115,19 +113,17 @@ def model_files(analysis: Analysis, given: Sequence[Path]) -> tuple[Path, ...]:
 
     Raises
     ------
-    click.BadParameter
+    UsageError
         If the user gave another number of models than the analysis has, or one twice.
     """
     if not given:
         return tuple(resource(model.file) for model in analysis.models)
     names = ", ".join(model.name for model in analysis.models)
     if len(given) != len(analysis.models):
-        raise click.BadParameter(
-            f"{analysis.name} takes {len(analysis.models)} ({names}), in this order, not {len(given)}",
-            param_hint="--model",
-        )
+        wanted = f"{analysis.name} takes {len(analysis.models)} ({names}), in this order, not {len(given)}"
+        raise UsageError("--model", wanted)
     if len({path.resolve() for path in given}) < len(given):
-        raise click.BadParameter(f"the same file is given twice, {analysis.name} takes {names}", param_hint="--model")
+        raise UsageError("--model", f"the same file is given twice, {analysis.name} takes {names}")
     return tuple(given)
 
 
