@@ -10,18 +10,31 @@ import matplotlib.style
 import numpy as np
 import pytest
 import synthetic
+import uproot
 from PIL import Image
 
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses import agc_v1
+from ttbar.analyses.analysis import histogram_name
 from ttbar.errors import InputError
 from ttbar.results import plot
+from ttbar.results.drawing import STATISTICAL, TOTAL
 from ttbar.results.histograms import write
+
+PLOTS = {each.name: each for each in plot.plots(agc_v1.analysis)}
+PROCESSES = [process.name for process in agc_v1.analysis.simulated]
 
 
 def draw(name, histograms):
     """Draw the plot of a name."""
+    analysis = agc_v1.analysis
+    keys = {
+        histogram_name(each.name, process, variation): (each.name, process, variation)
+        for _, each in analysis.histograms
+        for process in analysis.variations
+        for variation in synthetic.variations(analysis, process)
+    }
     with matplotlib.style.context(plot.STYLE):
-        return next(each for each in plot.PLOTS if each.name == name).draw(histograms)
+        return PLOTS[name].draw({keys[name]: histogram for name, histogram in histograms.items()})
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +53,10 @@ def file(tmp_path):
 
 
 def test_all_are_written_with_their_texts(file, histograms, tmp_path):
-    plot.plot(file(histograms), tmp_path)
-    expected = {f"{each.name}.{extension}" for each in plot.PLOTS for extension in ("png", "pdf")}
+    plot.plot(file(histograms), tmp_path, agc_v1.analysis)
+    expected = {f"{name}.{extension}" for name in PLOTS for extension in ("png", "pdf")}
     assert {path.name for path in (tmp_path / "plots").iterdir()} == expected
-    for each in plot.PLOTS:
+    for each in PLOTS.values():
         image = Image.open(tmp_path / "plots" / f"{each.name}.png")
         assert image.info["Title"] == each.title
         assert image.info["Description"] == each.description
@@ -51,19 +64,17 @@ def test_all_are_written_with_their_texts(file, histograms, tmp_path):
 
 
 def test_there_are_the_plots_that_were_promised():
-    names = {each.name for each in plot.PLOTS}
-    for region in definition.REGIONS:
-        assert {f"{region}_{axis}" for axis in ("observable", "deltaR")} <= names
-        assert {f"{region}_{topic}" for topic in ("ttbar_btag", "ttbar_jet_energy", "wjets_scale")} <= names
-        assert f"{region}_ttbar_2d" in names
-    assert len(names) == len(plot.PLOTS)
+    what = ("observable", "deltaR", "ttbar_btag", "ttbar_jet_energy", "ttbar_simulation", "wjets_scale")
+    what += ("ttbar_2d", "background_2d")
+    assert set(PLOTS) == {f"{region}_{each}" for region in ("4j1b", "4j2b") for each in what}
 
 
 def test_bytes_do_not_depend_on_the_process(file, histograms, tmp_path):
     path = file(histograms)
     script = (
-        "import sys; from pathlib import Path; from ttbar.results import plot; plot.PLOTS = plot.PLOTS[::8]; "
-        "plot.plot(Path(sys.argv[1]), Path(sys.argv[2]))"
+        "import sys; from pathlib import Path; from ttbar.analyses.agc_v1 import analysis; "
+        "from ttbar.results import plot; some = plot.plots(analysis)[::8]; plot.plots = lambda analysis: some; "
+        "plot.plot(Path(sys.argv[1]), Path(sys.argv[2]), analysis)"
     )
     digests = []
     for seed in ("1", "2"):
@@ -82,10 +93,10 @@ def stairs(panel, label):
 
 def test_h_t_is_drawn_from_110_gev_in_pairs_of_bins(histograms):
     upper, lower = draw("4j1b_observable", histograms).axes
-    edges = stairs(upper, plot.TOTAL["label"]).edges
+    edges = stairs(upper, TOTAL["label"]).edges
     assert edges == pytest.approx(np.linspace(110, 550, 12))
     assert lower.get_xlim() == (110, 550)
-    assert len(stairs(draw("4j2b_observable", histograms).axes[0], plot.TOTAL["label"]).edges) == 26
+    assert len(stairs(draw("4j2b_observable", histograms).axes[0], TOTAL["label"]).edges) == 26
 
 
 def test_bands_are_the_uncertainties(histograms):
@@ -97,13 +108,13 @@ def test_bands_are_the_uncertainties(histograms):
         name = f"4j2b_{process}" + (f"_{variation}" if variation else "")
         return histograms[name].project("observable")[bin_] if name in histograms else None
 
-    total = sum(content(process).value for process in plot.PROCESSES)
-    statistical = np.sqrt(sum(content(process).variance for process in plot.PROCESSES))
+    total = sum(content(process).value for process in PROCESSES)
+    statistical = np.sqrt(sum(content(process).variance for process in PROCESSES))
 
     def shift(variation):
         return sum(
             content(process, variation).value - content(process).value
-            for process in plot.PROCESSES
+            for process in PROCESSES
             if content(process, variation) is not None
         )
 
@@ -113,18 +124,18 @@ def test_bands_are_the_uncertainties(histograms):
     above = np.sqrt(statistical**2 + sum(s**2 for s in one_sided) + sum(max(shift(up), 0) ** 2 for up, _ in pairs))
     below = np.sqrt(statistical**2 + sum(s**2 for s in one_sided) + sum(min(shift(down), 0) ** 2 for _, down in pairs))
     for panel, scale in ((upper, 1), (lower, 1 / total)):
-        band = stairs(panel, plot.STATISTICAL["label"])
+        band = stairs(panel, STATISTICAL["label"])
         assert band.values[bin_] == pytest.approx(scale * (total + statistical))
         assert band.baseline[bin_] == pytest.approx(scale * (total - statistical))
-        band = stairs(panel, plot.TOTAL["label"])
+        band = stairs(panel, TOTAL["label"])
         assert band.values[bin_] == pytest.approx(scale * (total + above))
         assert band.baseline[bin_] == pytest.approx(scale * (total - below))
 
 
 def test_variations_are_drawn_over_nominal(histograms):
     upper, lower = draw("4j1b_wjets_scale", histograms).axes
-    assert stairs(lower, "W + jets scale up").values == pytest.approx(1.025, nan_ok=True)
-    assert stairs(lower, "W + jets scale down").values == pytest.approx(0.975, nan_ok=True)
+    assert stairs(lower, "W+jets scale variations up").values == pytest.approx(1.025, nan_ok=True)
+    assert stairs(lower, "W+jets scale variations down").values == pytest.approx(0.975, nan_ok=True)
     labels = [text.get_text() for text in upper.get_legend().get_texts()]
     assert len(labels) == 4
 
@@ -138,9 +149,14 @@ def test_collision_data_are_drawn_and_named_if_there_are_any(histograms):
     assert without.get_title(loc="left") == "Simulation"
 
 
-@pytest.mark.parametrize("name", [each.name for each in plot.PLOTS if not each.name.endswith("2d")])
+@pytest.mark.parametrize("name", [name for name in PLOTS if not name.endswith("2d")])
 def test_nothing_is_hidden_behind_the_legend_or_cut_off(histograms, name):
     figure = draw(name, histograms)
+    with matplotlib.style.context(plot.STYLE):
+        assert_nothing_is_hidden(figure)
+
+
+def assert_nothing_is_hidden(figure):
     figure.draw_without_rendering()
     upper = figure.axes[0]
     legend = upper.get_legend().get_window_extent()
@@ -160,7 +176,7 @@ def test_what_is_missing_is_left_out(file, histograms, tmp_path, capsys):
     path = file(kept)
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "4j2b_observable.png").touch()  # of a run before
-    plot.plot(path, tmp_path)
+    plot.plot(path, tmp_path, agc_v1.analysis)
     names = {each.stem for each in (tmp_path / "plots").glob("*.png")}
     assert names == {"4j1b_observable", "4j1b_deltaR", "4j1b_ttbar_2d"}
     assert "4j2b_observable" in capsys.readouterr().err
@@ -171,27 +187,32 @@ class TestBadInput:
         path = file(histograms)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(InputError, match=r"histograms\.root: not a readable ROOT file"):
-            plot.plot(path, tmp_path)
+            plot.plot(path, tmp_path, agc_v1.analysis)
 
     def test_absent(self, tmp_path):
         with pytest.raises(InputError, match=r"histograms\.root: there is no such file"):
-            plot.plot(tmp_path / "histograms.root", tmp_path)
+            plot.plot(tmp_path / "histograms.root", tmp_path, agc_v1.analysis)
 
     @pytest.mark.parametrize(
         ("edit", "message"),
         [
-            (lambda all_: all_.pop("4j1b_ttbar"), "there is 4j1b_ttbar_btag_var_0_up, but not its nominal"),
+            (lambda all_: all_.pop("4j1b_ttbar"), "there is 4j1b_ttbar_pt_scale_up, but not its nominal"),
             (lambda all_: [each.reset() for each in all_.values()], "all nominal histograms are empty"),
             (lambda all_: all_.clear(), "no nominal histogram"),
             (lambda all_: all_["4j1b_ttbar"].view().value.fill(np.nan), "4j1b_ttbar has a bin that is not"),
+            (lambda all_: all_["4j1b_ttbar"].view().variance.fill(np.inf), "4j1b_ttbar has a bin that is not"),
+            (lambda all_: all_["4j1b_ttbar"].view().variance.fill(-1), "4j1b_ttbar has a bin that is not"),
             (
                 lambda all_: all_.update({"4j1b_ttbar": all_["4j1b_ttbar"][hist.rebin(5), :]}),
                 "4j1b_ttbar does not have the bins",
             ),
         ],
     )
-    def test_useless(self, file, histograms, tmp_path, edit, message):
+    def test_useless(self, histograms, tmp_path, edit, message):
         some = {name: each.copy() for name, each in histograms.items() if name.startswith("4j1b_ttbar")}
         edit(some)
+        path = tmp_path / "histograms.root"
+        with uproot.recreate(path) as damaged:
+            damaged.update(some)
         with pytest.raises(InputError, match=rf"histograms\.root: .*{message}"):
-            plot.plot(file(some), tmp_path)
+            plot.plot(path, tmp_path, agc_v1.analysis)

@@ -9,12 +9,13 @@ import pytest
 import synthetic
 from matplotlib.figure import Figure
 
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.agc_v1 import analysis
 from ttbar.errors import InputError
-from ttbar.results.plot import PLOTS
+from ttbar.results.plot import plots
 from ttbar.results.report import report
 from ttbar.results.style import FOLDER, save
 
+PLOT = plots(analysis)[0]
 HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}&amp;"""
 
 
@@ -52,7 +53,7 @@ def output(tmp_path):
     figure = Figure(figsize=(4, 4))
     figure.add_subplot().plot([1, 2])
     save(figure, tmp_path / FOLDER, "fit_pulls", "Pulls", "Pulls of all parameters")
-    save(figure, tmp_path / FOLDER, PLOTS[0].name, PLOTS[0].title, PLOTS[0].description)
+    save(figure, tmp_path / FOLDER, PLOT.name, PLOT.title, PLOT.description)
     return tmp_path
 
 
@@ -63,7 +64,7 @@ def change(path, edit):
 
 
 def written(output):
-    report(output)
+    report(output, analysis)
     return Page((output / "report.html").read_text())
 
 
@@ -78,7 +79,7 @@ def test_it_says_the_result(output):
 
 def test_it_shows_cutflow_inputs_cost_and_provenance(output):
     text = written(output).text
-    for universe in ("nominal", *definition.JET_ENERGY_UNIVERSES):
+    for universe in ("nominal", *analysis.universes):
         assert f"{universe} 20,000 2,465 10,000 1,233" in text
     assert "Nothing was found wrong with the 6 files. Every stored event was processed once." in text
     assert "/data/wjets__nominal.root 20,000 20,000 20,000 1,234 2 " in text
@@ -92,7 +93,7 @@ def test_it_shows_cutflow_inputs_cost_and_provenance(output):
     [
         (
             "(ttbar_ME_var + ttbar_PS_var) / 2 + wjets",
-            "no single top: as far as the model that is fitted contains it",
+            "lack single top, s-channel; single top, t-channel; single top, tW: as far as the model",
         ),
         ("the sum of the nominal samples (Asimov)", "the best fit is 1 by construction"),
         (None, "to collision data."),
@@ -120,7 +121,7 @@ def test_files_with_remarks_are_shown(output):
 
 def test_pictures_come_with_their_texts(output):
     images = written(output).all("img")
-    assert [image["alt"] for image in images] == [PLOTS[0].description, "Pulls of all parameters"]
+    assert [image["alt"] for image in images] == [PLOT.description, "Pulls of all parameters"]
     assert all(image["src"].startswith("data:image/png;base64,") for image in images)
 
 
@@ -147,7 +148,7 @@ def test_a_minimal_run_is_enough(tmp_path):
 
 def test_without_a_run_there_is_no_page(tmp_path):
     with pytest.raises(InputError, match=r"no run\.json"):
-        report(tmp_path)
+        report(tmp_path, analysis)
     assert not (tmp_path / "report.html").exists()
 
 
@@ -155,14 +156,14 @@ def test_without_a_run_there_is_no_page(tmp_path):
 def test_damaged_results_are_named(output, content):
     (output / "fit.json").write_text(content)
     with pytest.raises(InputError, match=r"fit\.json"):
-        report(output)
+        report(output, analysis)
 
 
 def test_damaged_pictures_are_named(output):
     path = output / FOLDER / "fit_pulls.png"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(InputError, match=r"fit_pulls\.png"):
-        report(output)
+        report(output, analysis)
 
 
 def poison(value):
@@ -198,7 +199,7 @@ def luminance(colour):
 
 
 def test_colours_contrast_enough(output):
-    report(output)
+    report(output, analysis)
     schemes = re.findall(r":root \{(.*?)\}", (output / "report.html").read_text())
     assert len(schemes) == 3  # light, dark, paper
     for scheme in schemes:
@@ -242,7 +243,7 @@ class TestBrowser:
         browser.quit()
 
     def test_it_works(self, output, browser):
-        report(output)
+        report(output, analysis)
         page = output / "report.html"
         # A phone.
         browser.execute_cdp_cmd(
@@ -279,7 +280,7 @@ class TestBrowser:
 
         assert figures("#strength") == [strength["value"], strength["uncertainty"]]
         assert figures("#cross-section") == [
-            definition.CROSS_SECTIONS["ttbar"] * strength[key] for key in ("value", "uncertainty")
+            analysis.process("ttbar").cross_section * strength[key] for key in ("value", "uncertainty")
         ]
         assert figures("#p-value") == [goodness["p_value"]]
         yields = [

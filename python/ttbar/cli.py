@@ -379,9 +379,10 @@ Example:
 @OUTPUT
 def plot(histograms: Path, output: Path) -> None:
     """Plot histograms."""
+    from ttbar.analyses.agc_v1 import analysis
     from ttbar.results.plot import plot as plot_histograms
 
-    plot_histograms(histograms, output)
+    plot_histograms(histograms, output, analysis)
 
 
 @cli.command(
@@ -392,9 +393,10 @@ Example:
 @OUTPUT
 def report(output: Path) -> None:
     """Write the page that shows a results folder."""
+    from ttbar.analyses.agc_v1 import analysis
     from ttbar.results.report import report as write_report
 
-    write_report(output)
+    write_report(output, analysis)
 
 
 @cli.command(

@@ -17,11 +17,11 @@ import hist
 from numpy.typing import NDArray
 
 from ttbar import worker
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.agc_v1 import analysis, definition
 from ttbar.errors import AnalysisError, InputError
+from ttbar.execution.from_root import from_root
 from ttbar.inputs.files import CheckedFile, has_changed
 from ttbar.library import code_id, load_root
-from ttbar.results import histograms
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def initialise(threads: int | None, model: str | None) -> Ready:
         threads=max(1, root.GetThreadPoolSize()),
         root_version=str(root.gROOT.GetVersion()),
         model_sha256=model and hashlib.sha256(Path(model).read_bytes()).hexdigest(),
-        code=code_id("analyses", "execution", "results/histograms.py"),
+        code=code_id("analyses", "execution"),
     )
 
 
@@ -199,11 +199,12 @@ def analyse(unit: Unit, tree: str, seed: int) -> Partial:
         def compile_() -> Collect:
             all_counts = {cut: root.ttbar.variations(count) for cut, count in counts.items()}
             all_filled = {region: root.ttbar.variations(histogram) for region, histogram in filled.items()}
+            defined = {histogram.name: histogram for _, histogram in analysis.histograms}
             return lambda: {
                 "cutflow": _cutflow(all_counts, varied),
                 "selected": by_file(unit, tree, selected),
                 "histograms": {
-                    (region, str(key).rpartition(":")[2]): histograms.from_root(results[key], region)
+                    (region, str(key).rpartition(":")[2]): from_root(results[key], defined[region])[0]
                     for region, results in all_filled.items()
                     for key in results.GetKeys()
                 },

@@ -17,7 +17,8 @@ import click
 import hist
 
 from ttbar import output
-from ttbar.analyses.agc_v1 import definition, io_levels
+from ttbar.analyses.agc_v1 import analysis, definition, io_levels
+from ttbar.analyses.analysis import histogram_name
 from ttbar.errors import InputError, Interrupted, TtbarError
 from ttbar.execution import loop, skim, units
 from ttbar.execution.loop import Partial, Ready
@@ -70,6 +71,8 @@ def run(options: Options) -> None:
         If the user interrupts it, with what is finished kept.
     """
     begun = _Begun()
+    if options.io_only and any(any(options.output.glob(file)) for file in output.OF_A_RUN if file != "metrics.json"):
+        raise click.BadParameter("has the results of a full run, choose another folder", param_hint="--output")
     if options.skim and options.skim.resolve() in (options.output.resolve(), (options.output / UNITS).resolve()):
         raise click.BadParameter("is a folder of results (--output), choose another one", param_hint="--skim")
     outdated = ("metrics.json",) if options.io_only else output.OF_A_RUN
@@ -152,6 +155,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
     cost = reduce(add, (partial.cost for partial in partials.values()))
     events = sum(partial.events for partial in partials.values())
     metrics = {
+        "mode": "io-only" if options.io_only else output.FULL_RUN,
         "events": events,
         "threads": ready.threads,
         **begun.seconds,
@@ -172,7 +176,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
         provenance = _provenance(options, ready, samples, partials, begun.date)
         if skimmed:
             provenance["skimmed"] = _accounts(skimmed.samples)
-        write_page(options.output, provenance)
+        write_page(options.output, provenance, analysis)
         output.write_json(options.output / "run.json", provenance)
         output.prepare(options.output, (f"{UNITS}/*",))
         (options.output / UNITS).rmdir()
@@ -215,14 +219,15 @@ def _process(
 
 def _present(options: Options, begun: _Begun) -> None:
     """Plot and fit the histograms, as far as there is something to plot and to fit."""
-    for step, module, wanted in (("plots", "plot", options.plots), ("fit", "fit", options.fit)):
+    steps = (("plots", "plot", options.plots, (analysis,)), ("fit", "fit", options.fit, ()))
+    for step, module, wanted, more in steps:
         if not wanted:
             continue
         # Imported here, since this takes seconds that a run without it should not spend.
         present = getattr(import_module(f"ttbar.results.{module}"), module)
         try:
             with begun.time(step):
-                present(options.output / "histograms.root", options.output)
+                present(options.output / "histograms.root", options.output, *more)
         except InputError as error:
             say(f"Left out: {error}")
 
@@ -236,12 +241,12 @@ def _final_histograms(
         for (region, variation), histogram in partials[sample.name].histograms.items():
             final = histogram * weight
             if variation != definition.NOMINAL:
-                yield histograms.name_of(region, sample.process, variation), final
+                yield histogram_name(region, sample.process, variation), final
                 continue
-            yield histograms.name_of(region, sample.process, sample.variation), final
+            yield histogram_name(region, sample.process, sample.variation), final
             if sample.variation == definition.NOMINAL:
                 for name, factor in definition.CONSTANT_WEIGHTS.get(sample.process, {}).items():
-                    yield histograms.name_of(region, sample.process, name), final * factor
+                    yield histogram_name(region, sample.process, name), final * factor
 
 
 def _final_cutflow(samples: list[CheckedSample], partials: Mapping[str, Partial]) -> dict[str, Any]:

@@ -1,12 +1,18 @@
 """What all plots have in common: their style, the colours of processes, and how they become files."""
 
 import colorsys
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import matplotlib.style
 import mplhep
+from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
+from matplotlib.transforms import Bbox
 
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError
@@ -32,6 +38,22 @@ PALETTE = (
     "#92dadd",
 )
 """Colours that people with any kind of colour vision tell apart (M. A. Petroff, arXiv:2107.02270)."""
+
+_PARSER = MathTextParser("path")
+
+
+class StyledFigure(Figure):
+    """A figure that looks the same wherever it is drawn: matplotlib looks up fonts at that moment."""
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw it in the style of all plots."""
+        with matplotlib.style.context(STYLE):
+            super().draw(renderer)
+
+    def get_tightbbox(self, *args: Any, **kwargs: Any) -> Bbox:
+        """Measure it in the style of all plots."""
+        with matplotlib.style.context(STYLE):
+            return super().get_tightbbox(*args, **kwargs)
 
 
 def colours(analysis: Analysis) -> dict[str, str]:
@@ -61,10 +83,35 @@ def colours(analysis: Analysis) -> dict[str, str]:
                 raise InputError(
                     f"the process {process.name} has the colour {process.colour!r}, which matplotlib does not know"
                 ) from None
-    # When the palette is used up, hues that are as far as possible from all before.
-    others = (*PALETTE, *(to_hex(colorsys.hsv_to_rgb(0.618 * n % 1, 0.6, 0.8)) for n in range(len(analysis.processes))))
-    free = iter(colour for colour in others if colour not in chosen.values())
+    free = (colour for colour in palette() if colour not in chosen.values())
     return {process.name: chosen.get(process.name) or next(free) for process in analysis.processes}
+
+
+def palette() -> Iterator[str]:
+    """Give different colours without end: those of `PALETTE`, then hues that are far from those before."""
+    yield from PALETTE
+    for number in count():
+        yield to_hex(colorsys.hsv_to_rgb(0.618034 * number % 1, 0.6, 0.8 - 0.01 * (number % 40)))
+
+
+def drawable(text: str) -> str:
+    """Give a text as matplotlib can draw it: literally where it cannot draw its TeX.
+
+    Parameters
+    ----------
+    text : str
+        Text, with TeX between dollar signs.
+
+    Returns
+    -------
+    str
+        The same or, if it is not valid, with the dollar signs as characters. A legend shows it in any case.
+    """
+    try:
+        _PARSER.parse(text)
+    except ValueError:
+        text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text  # matplotlib hides what begins with an underscore
 
 
 def save(figure: Figure, folder: Path, name: str, title: str, description: str) -> None:
