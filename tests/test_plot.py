@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import hist
 import matplotlib.style
@@ -14,11 +16,12 @@ import uproot
 from PIL import Image
 
 from ttbar.analyses import agc_v1
-from ttbar.analyses.analysis import histogram_name
+from ttbar.analyses.analysis import Axis, Histogram, Process, Region, Systematic, WeightVariation, histogram_name
 from ttbar.errors import InputError
 from ttbar.results import plot
 from ttbar.results.drawing import STATISTICAL, TOTAL
 from ttbar.results.histograms import write
+from ttbar.results.style import colours
 
 PLOTS = {each.name: each for each in plot.plots(agc_v1.analysis)}
 PROCESSES = [process.name for process in agc_v1.analysis.simulated]
@@ -180,6 +183,106 @@ def test_what_is_missing_is_left_out(file, histograms, tmp_path, capsys):
     names = {each.stem for each in (tmp_path / "plots").glob("*.png")}
     assert names == {"4j1b_observable", "4j1b_deltaR", "4j1b_ttbar_2d"}
     assert "4j2b_observable" in capsys.readouterr().err
+
+
+class TestAnotherAnalysis:
+    """What a user's own analysis has is there without a change of the program."""
+
+    PT = Axis("muon_pt", 10, 0.0, 500.0, label="Muon $p_{T}$ [GeV]", flow=False, shown_from=100.0, shown_merged=2)
+    ANALYSIS = replace(
+        agc_v1.analysis,
+        luminosity=36_330.0,
+        processes=(
+            *(agc_v1.analysis.process(name) for name in ("wjets", "ttbar")),
+            Process("zjets", cross_section=1.0, label=r"$\notTeX{$"),
+            Process("_qcd", cross_section=2.0),
+            agc_v1.analysis.process("data"),
+        ),
+        regions=(
+            *agc_v1.analysis.regions,
+            Region("3j", "true", "3 jets", (Histogram("pt", (PT,)), Histogram("leading", (PT,)))),
+        ),
+        weight_variations=(
+            *agc_v1.analysis.weight_variations,
+            WeightVariation(
+                "trigger", "", tuple(Systematic(f"HLT_{n} $", f"t{n}_up", f"t{n}_down") for n in range(12))
+            ),
+        ),
+    )
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def path(cls, tmp_path_factory):
+        path = tmp_path_factory.mktemp("analysis") / "histograms.root"
+        write(path, synthetic.histograms(data=True, analysis=cls.ANALYSIS))
+        return path
+
+    def test_names_do_not_collide(self):
+        names = [each.name for each in plot.plots(self.ANALYSIS)]
+        assert len(set(names)) == len(names)
+        assert {"pt_muon_pt", "leading_muon_pt", "leading_ttbar_trigger", "4j2b_ttbar_trigger"} <= set(names)
+        assert "pt_ttbar_2d" not in names
+        other = Histogram("a", (replace(self.PT, column="b_muon_pt"),))
+        clashing = Region("3j", "true", "3 jets", (Histogram("a_b", (self.PT,)), other))
+        regions = (*agc_v1.analysis.regions, clashing)
+        names = [each.name for each in plot.plots(replace(self.ANALYSIS, regions=regions))]
+        assert {"a_b_muon_pt", "a_b_muon_pt-2"} <= set(names)
+
+    def test_a_process_is_in_the_legend_and_in_the_stack(self, path):
+        upper, _ = plot.draw(path, self.ANALYSIS, "4j2b_observable").axes
+        labels = {text.get_text() for text in upper.get_legend().get_texts()}
+        assert {r"\$\notTeX{\$", " _qcd", "W + jets", "Data"} <= labels
+        made = synthetic.histograms(analysis=self.ANALYSIS)
+        total = sum(made[f"4j2b_{each.name}"].project("observable").values() for each in self.ANALYSIS.simulated)
+        band = stairs(upper, STATISTICAL["label"])
+        assert (band.values + band.baseline) / 2 == pytest.approx(total)
+        assert "36.3 fb" in upper.get_title(loc="right")
+
+    def test_a_variation_is_in_the_band(self, path):
+        without = replace(self.ANALYSIS, weight_variations=agc_v1.analysis.weight_variations)
+        tops = [
+            stairs(plot.draw(path, analysis, "pt_muon_pt").axes[0], TOTAL["label"]).values[0]
+            for analysis in (without, self.ANALYSIS)
+        ]
+        assert tops[1] > 1.01 * tops[0]
+
+    def test_every_curve_is_told_from_the_others(self, path):
+        figure = plot.draw(path, self.ANALYSIS, "pt_ttbar_trigger")
+        curves = [patch for patch in figure.axes[1].patches if "HLT" in patch.get_label()]
+        assert len({(patch.get_edgecolor(), patch.get_linestyle()) for patch in curves}) == 24
+        assert figure.axes[1].get_xlim() == (100, 500)
+        with matplotlib.style.context(plot.STYLE):
+            assert_nothing_is_hidden(figure)
+
+    def test_what_is_drawn_of_an_axis_without_flow(self, path):
+        band = stairs(plot.draw(path, self.ANALYSIS, "pt_muon_pt").axes[0], STATISTICAL["label"])
+        assert band.edges.tolist() == [100, 200, 300, 400, 500]
+        values = sum(
+            synthetic.histogram("pt", each.name, analysis=self.ANALYSIS).values() for each in self.ANALYSIS.simulated
+        )
+        assert (band.values + band.baseline) / 2 == pytest.approx(values[2::2] + values[3::2])
+
+    def test_colours_are_all_different(self):
+        many = tuple(Process(f"p{n}", cross_section=1.0) for n in range(40))
+        chosen = colours(replace(self.ANALYSIS, processes=(*self.ANALYSIS.processes, *many)))
+        assert len(set(chosen.values())) == len(chosen) == 45
+        assert chosen["ttbar"] == "#3f90da"
+        wrong = replace(self.ANALYSIS, processes=(*self.ANALYSIS.processes, Process("w", 1.0, colour="mauvish")))
+        with pytest.raises(InputError, match="the process w has the colour 'mauvish'"):
+            colours(wrong)
+
+    def test_what_no_plot_uses_is_said(self, path, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(plot, "plots", lambda analysis: ())
+        plot.plot(path, tmp_path, agc_v1.analysis)
+        said = " ".join(capsys.readouterr().err.split())
+        assert "not in the analysis agc-v1, so not plotted: 4j1b_wjets_t0_up" in said
+        assert re.search(r"and \d+ more", said)
+        plot.plot(path, tmp_path, self.ANALYSIS)
+        assert "not plotted" not in capsys.readouterr().err
+
+    def test_one_that_there_is_not_is_refused(self, path):
+        with pytest.raises(InputError, match="no plot '4j3b_observable', choose one of 4j1b_observable, 4j1b_deltaR"):
+            plot.draw(path, self.ANALYSIS, "4j3b_observable")
 
 
 class TestBadInput:

@@ -52,13 +52,15 @@ def write(path: Path, histograms: Mapping[str, hist.Hist[Any]]) -> None:
                     file[f"{column}/{name}"] = histogram.project(column)
 
 
-def read(path: Path) -> dict[str, hist.Hist[Any]]:
+def read(path: Path, projections: bool = True) -> dict[str, hist.Hist[Any]]:
     """Read all histograms of a ROOT file.
 
     Parameters
     ----------
     path : pathlib.Path
         The file; other objects in it are passed over.
+    projections : bool
+        Whether to read those in folders as well.
 
     Returns
     -------
@@ -76,7 +78,7 @@ def read(path: Path) -> dict[str, hist.Hist[Any]]:
         with uproot.open(path) as file:
             return {
                 name: _as_stored(file[name])
-                for name, kind in file.classnames(cycle=False).items()
+                for name, kind in file.classnames(cycle=False, recursive=projections).items()
                 if kind.startswith(("TH1", "TH2"))
             }
     except Exception as error:  # what a damaged file makes uproot raise can be anything
@@ -107,7 +109,7 @@ def read_all(path: Path, analysis: Analysis) -> tuple[dict[Key, hist.Hist[Any]],
     InputError
         If the file cannot be read, or a histogram has other bins or contents that are not finite.
     """
-    found = {name: histogram for name, histogram in read(path).items() if "/" not in name}
+    found = read(path, projections=False)
     known: dict[Key, hist.Hist[Any]] = {}
     for _, definition in analysis.histograms:
         for process in analysis.processes:
