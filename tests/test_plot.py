@@ -145,7 +145,7 @@ def test_variations_are_drawn_over_nominal(histograms):
 
 def test_collision_data_are_drawn_and_named_if_there_are_any(histograms):
     with_data = draw("4j2b_deltaR", histograms).axes[0]
-    assert with_data.get_title(loc="left") == "CMS Open Data 2015"
+    assert with_data.get_title(loc="left") == "CMS Open Data"
     assert with_data.containers
     simulated = {name: each for name, each in histograms.items() if not name.endswith("_data")}
     without = draw("4j2b_deltaR", simulated).axes[0]

@@ -256,5 +256,5 @@ def _below_legend(place: Place, panel: Axes) -> float:
 
 def _headline(place: Place, panel: Axes, collisions: bool) -> None:
     """Say above a panel what the events are."""
-    panel.set_title("CMS Open Data 2015" if collisions else "Simulation", loc="left", fontweight="bold")
+    panel.set_title("CMS Open Data" if collisions else "Simulation", loc="left", fontweight="bold")
     panel.set_title(rf"{place.analysis.luminosity / 1000:.3g} fb$^{{-1}}$ (13 TeV)", loc="right")

@@ -29,13 +29,13 @@ PALETTE = (
     "#3f90da",
     "#ffa90e",
     "#bd1f01",
-    "#94a4a2",
     "#832db6",
     "#a96b59",
     "#e76300",
-    "#b9ac70",
-    "#717581",
     "#92dadd",
+    "#b9ac70",
+    "#94a4a2",  # the last two are like the grey of uncertainties
+    "#717581",
 )
 """Colours that people with any kind of colour vision tell apart (M. A. Petroff, arXiv:2107.02270)."""
 
