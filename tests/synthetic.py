@@ -6,8 +6,8 @@ from pathlib import Path
 import hist
 import numpy as np
 
-from ttbar.analyses.agc_v1 import definition
-from ttbar.results.histograms import name_of
+from ttbar.analyses import agc_v1
+from ttbar.analyses.analysis import NOMINAL, Analysis, histogram_name
 
 SHAPES = {"ttbar": (230, 90), "wjets": (180, 60), "single_top_tW": (220, 80)}
 EVENTS = {
@@ -21,54 +21,80 @@ EVENTS = {
 ENTRIES = 4_000
 
 
-def histogram(region: str, process: str, shift: float = 1.0, factor: float = 1.0, entries: int = ENTRIES) -> hist.Hist:
-    """A histogram of a process, its observable scaled by `shift` and its weights by `factor`."""
-    random = np.random.default_rng([list(definition.REGIONS).index(region), len(process)])
+def histogram(
+    name: str,
+    process: str,
+    shift: float = 1.0,
+    factor: float = 1.0,
+    entries: int = ENTRIES,
+    analysis: Analysis = agc_v1.analysis,
+) -> hist.Hist:
+    """A histogram of a process, its first axis scaled by `shift` and its weights by `factor`."""
+    definitions = {each.name: each for _, each in analysis.histograms}
+    random = np.random.default_rng([list(definitions).index(name), len(process)])
     mean, width = SHAPES.get(process, (200, 70))
-    observable = mean + width * random.gumbel(size=entries) * (0.8 if region == "4j1b" else 0.5)
-    if region == "4j1b":
+    observable = mean + width * random.gumbel(size=entries) * (0.8 if name == "4j1b" else 0.5)
+    if name == "4j1b":
         observable = np.maximum(observable, 121)
-    delta = np.abs(random.normal(0, 1.8, entries)) % (2 * np.pi)
+    columns = (observable * shift, np.abs(random.normal(0, 1.8, entries)) % (2 * np.pi))
     filled = hist.Hist(
-        hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label),
-        hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label=definition.DELTAR_LABEL, flow=False),
+        *(
+            hist.axis.Regular(axis.bins, axis.low, axis.high, name=axis.column, label=axis.label, flow=axis.flow)
+            for axis in definitions[name].axes
+        ),
         storage=hist.storage.Weight(),
     )
-    return filled.fill(observable * shift, delta, weight=factor * EVENTS[process] / entries)
+    return filled.fill(*columns[: filled.ndim], weight=factor * EVENTS.get(process, 10_000) / entries)
 
 
-def histograms(data: bool = False) -> dict[str, hist.Hist]:
+def histograms(data: bool = False, analysis: Analysis = agc_v1.analysis) -> dict[str, hist.Hist]:
     """All histograms of a run on all samples."""
-    made = {}
-    for region in definition.REGIONS:
-        for process in definition.CROSS_SECTIONS:
-            varied = {definition.NOMINAL: histogram(region, process)}
-            varied["pt_scale_up"] = histogram(region, process, shift=1.03)
-            varied["pt_res_up"] = histogram(region, process, shift=1.005)
-            for index, name in enumerate(definition.BTAG_VARIATIONS):
-                size = 0.12 - 0.01 * index
-                varied[name] = histogram(region, process, factor=1 + size * (1 if name.endswith("up") else -1))
-            for name, factor in definition.CONSTANT_WEIGHTS.get(process, {}).items():
-                varied[name] = histogram(region, process, factor=factor)
-            if process == "ttbar":
-                varied["ME_var"] = histogram(region, process, shift=0.97)
-                varied["PS_var"] = histogram(region, process, shift=1.02, factor=0.95)
-                varied["scaleup"] = histogram(region, process, factor=1.08)
-                varied["scaledown"] = histogram(region, process, factor=0.9)
-            made |= {name_of(region, process, variation): each for variation, each in varied.items()}
-        if data:
-            made[name_of(region, "data", "nominal")] = histogram(region, "data", entries=EVENTS["data"])
+    return {
+        histogram_name(each.name, process.name, variation): histogram(
+            each.name, process.name, analysis=analysis, **changes
+        )
+        for _, each in analysis.histograms
+        for process in analysis.processes
+        if data or not process.is_data
+        for variation, changes in variations(analysis, process.name).items()
+    }
+
+
+CHANGES = {
+    "pt_scale_up": {"shift": 1.03},
+    "pt_res_up": {"shift": 1.005},
+    "ME_var": {"shift": 0.97},
+    "PS_var": {"shift": 1.02, "factor": 0.95},
+    "scaleup": {"factor": 1.08},
+    "scaledown": {"factor": 0.9},
+    "scale_var_up": {"factor": 1.025},
+    "scale_var_down": {"factor": 0.975},
+}
+"""What variations change."""
+
+
+def variations(analysis: Analysis, process: str) -> dict[str, dict]:
+    """Changes by the variations of a process; of those that are not in `CHANGES`, each one changes less."""
+    if analysis.process(process).is_data:
+        return {NOMINAL: {"entries": EVENTS[process]}}
+    made: dict[str, dict] = {NOMINAL: {}}
+    others = 0
+    for source in analysis.sources:
+        for name in (name for each in source.systematics for name in each.variations if process in source.processes):
+            made[name] = CHANGES.get(name) or {"factor": 1 + (-1) ** others * (0.12 - 0.01 * others)}
+            others += name not in CHANGES
     return made
 
 
 def results(folder: Path) -> None:
-    """Write the files of a finished run with a fit, but for histograms and plots."""
-    samples = [f"{process}__nominal" for process in definition.CROSS_SECTIONS] + ["ttbar__ME_var"]
+    """Write the files of a finished run of agc-v1 with a fit, but for histograms and plots."""
+    analysis = agc_v1.analysis
+    samples = [f"{process.name}__nominal" for process in analysis.simulated] + ["ttbar__ME_var"]
     cuts = [
         {"cut": cut, "events": 20_000 >> number, "weighted": 2465.1 / 2**number}
-        for number, cut in enumerate(definition.CUTS)
+        for number, cut in enumerate(analysis.cuts)
     ]
-    universes = (definition.NOMINAL, *definition.JET_ENERGY_UNIVERSES)
+    universes = (NOMINAL, *analysis.universes)
     yields = {
         region: {
             "ttbar": {"value": 41_234.5, "uncertainty": 1_234.5},
@@ -91,6 +117,7 @@ def results(folder: Path) -> None:
             "finished": "2026-01-02T03:05:06+00:00",
             "versions": {"python": "3.11.2", "ROOT": "6.40.00"},
             "options": {"dataset": "demo", "seed": 1, "files": None},
+            "analysis": {"name": analysis.name},
             "model": {"path": "models/jet_assignment.json", "sha256": "0123456789abcdef" * 4},
             "samples": {name: {"nevts": 20_000, "expected": 20_000, "processed": 20_000} for name in samples},
             "files": [
@@ -109,7 +136,7 @@ def results(folder: Path) -> None:
             ],
         },
         "cutflow": {name: dict.fromkeys(universes, cuts) for name in samples},
-        "metrics": {"events": 120_000, "threads": 2, "loop_wall_s": 12.345, "events_per_s": 9720.5},
+        "metrics": {"mode": "analysis", "events": 120_000, "threads": 2, "loop_wall_s": 12.345, "events_per_s": 9720.5},
         "fit": {
             "variable": "observable",
             "pseudodata": "(ttbar_ME_var + ttbar_PS_var) / 2 + wjets",

@@ -13,6 +13,7 @@ import uproot
 import yaml
 
 from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.analysis import histogram_name
 from ttbar.errors import AnalysisError, InputError
 from ttbar.library import load_root, resource
 from ttbar.results import fit_plots, histograms
@@ -76,7 +77,7 @@ def run():
         )
         histogram.view()["value"] = events * weight
         histogram.view()["variance"] = events * weight**2
-        filled[histograms.name_of(region, process, variation)] = histogram
+        filled[histogram_name(region, process, variation)] = histogram
 
     for region in definition.REGIONS:
         for process, weight in WEIGHTS.items():
@@ -701,7 +702,8 @@ def test_empty_histograms(tmp_path, run):
 def test_contents_that_no_fit_can_use(tmp_path, run, value, sentence):
     filled = with_data(run, 1.0)
     name = "4j1b_data" if value < 0 else "4j1b_ttbar"
-    path = write(tmp_path, filled | {name: changed(filled[name], lambda view: view["value"][5:7].fill(value))})
+    filled |= {name: changed(filled[name], lambda view: view["value"][5:7].fill(value))}
+    path = write_top(tmp_path, {name: histogram.project("observable") for name, histogram in filled.items()})
     with pytest.raises(InputError, match=sentence):
         fit(path, tmp_path)
 

@@ -2,26 +2,42 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import hist
 import matplotlib.style
 import numpy as np
 import pytest
 import synthetic
+import uproot
 from PIL import Image
 
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses import agc_v1
+from ttbar.analyses.analysis import Axis, Histogram, Process, Region, Systematic, WeightVariation, histogram_name
 from ttbar.errors import InputError
 from ttbar.results import plot
+from ttbar.results.drawing import STATISTICAL, TOTAL
 from ttbar.results.histograms import write
+from ttbar.results.style import colours
+
+PLOTS = {each.name: each for each in plot.plots(agc_v1.analysis)}
+PROCESSES = [process.name for process in agc_v1.analysis.simulated]
 
 
 def draw(name, histograms):
     """Draw the plot of a name."""
+    analysis = agc_v1.analysis
+    keys = {
+        histogram_name(each.name, process, variation): (each.name, process, variation)
+        for _, each in analysis.histograms
+        for process in analysis.variations
+        for variation in synthetic.variations(analysis, process)
+    }
     with matplotlib.style.context(plot.STYLE):
-        return next(each for each in plot.PLOTS if each.name == name).draw(histograms)
+        return PLOTS[name].draw({keys[name]: histogram for name, histogram in histograms.items()})
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +56,10 @@ def file(tmp_path):
 
 
 def test_all_are_written_with_their_texts(file, histograms, tmp_path):
-    plot.plot(file(histograms), tmp_path)
-    expected = {f"{each.name}.{extension}" for each in plot.PLOTS for extension in ("png", "pdf")}
+    plot.plot(file(histograms), tmp_path, agc_v1.analysis)
+    expected = {f"{name}.{extension}" for name in PLOTS for extension in ("png", "pdf")}
     assert {path.name for path in (tmp_path / "plots").iterdir()} == expected
-    for each in plot.PLOTS:
+    for each in PLOTS.values():
         image = Image.open(tmp_path / "plots" / f"{each.name}.png")
         assert image.info["Title"] == each.title
         assert image.info["Description"] == each.description
@@ -51,19 +67,17 @@ def test_all_are_written_with_their_texts(file, histograms, tmp_path):
 
 
 def test_there_are_the_plots_that_were_promised():
-    names = {each.name for each in plot.PLOTS}
-    for region in definition.REGIONS:
-        assert {f"{region}_{axis}" for axis in ("observable", "deltaR")} <= names
-        assert {f"{region}_{topic}" for topic in ("ttbar_btag", "ttbar_jet_energy", "wjets_scale")} <= names
-        assert f"{region}_ttbar_2d" in names
-    assert len(names) == len(plot.PLOTS)
+    what = ("observable", "deltaR", "ttbar_btag", "ttbar_jet_energy", "ttbar_simulation", "wjets_scale")
+    what += ("ttbar_2d", "background_2d")
+    assert set(PLOTS) == {f"{region}_{each}" for region in ("4j1b", "4j2b") for each in what}
 
 
 def test_bytes_do_not_depend_on_the_process(file, histograms, tmp_path):
     path = file(histograms)
     script = (
-        "import sys; from pathlib import Path; from ttbar.results import plot; plot.PLOTS = plot.PLOTS[::8]; "
-        "plot.plot(Path(sys.argv[1]), Path(sys.argv[2]))"
+        "import sys; from pathlib import Path; from ttbar.analyses.agc_v1 import analysis; "
+        "from ttbar.results import plot; some = plot.plots(analysis)[::8]; plot.plots = lambda analysis: some; "
+        "plot.plot(Path(sys.argv[1]), Path(sys.argv[2]), analysis)"
     )
     digests = []
     for seed in ("1", "2"):
@@ -82,10 +96,10 @@ def stairs(panel, label):
 
 def test_h_t_is_drawn_from_110_gev_in_pairs_of_bins(histograms):
     upper, lower = draw("4j1b_observable", histograms).axes
-    edges = stairs(upper, plot.TOTAL["label"]).edges
+    edges = stairs(upper, TOTAL["label"]).edges
     assert edges == pytest.approx(np.linspace(110, 550, 12))
     assert lower.get_xlim() == (110, 550)
-    assert len(stairs(draw("4j2b_observable", histograms).axes[0], plot.TOTAL["label"]).edges) == 26
+    assert len(stairs(draw("4j2b_observable", histograms).axes[0], TOTAL["label"]).edges) == 26
 
 
 def test_bands_are_the_uncertainties(histograms):
@@ -97,13 +111,13 @@ def test_bands_are_the_uncertainties(histograms):
         name = f"4j2b_{process}" + (f"_{variation}" if variation else "")
         return histograms[name].project("observable")[bin_] if name in histograms else None
 
-    total = sum(content(process).value for process in plot.PROCESSES)
-    statistical = np.sqrt(sum(content(process).variance for process in plot.PROCESSES))
+    total = sum(content(process).value for process in PROCESSES)
+    statistical = np.sqrt(sum(content(process).variance for process in PROCESSES))
 
     def shift(variation):
         return sum(
             content(process, variation).value - content(process).value
-            for process in plot.PROCESSES
+            for process in PROCESSES
             if content(process, variation) is not None
         )
 
@@ -113,34 +127,39 @@ def test_bands_are_the_uncertainties(histograms):
     above = np.sqrt(statistical**2 + sum(s**2 for s in one_sided) + sum(max(shift(up), 0) ** 2 for up, _ in pairs))
     below = np.sqrt(statistical**2 + sum(s**2 for s in one_sided) + sum(min(shift(down), 0) ** 2 for _, down in pairs))
     for panel, scale in ((upper, 1), (lower, 1 / total)):
-        band = stairs(panel, plot.STATISTICAL["label"])
+        band = stairs(panel, STATISTICAL["label"])
         assert band.values[bin_] == pytest.approx(scale * (total + statistical))
         assert band.baseline[bin_] == pytest.approx(scale * (total - statistical))
-        band = stairs(panel, plot.TOTAL["label"])
+        band = stairs(panel, TOTAL["label"])
         assert band.values[bin_] == pytest.approx(scale * (total + above))
         assert band.baseline[bin_] == pytest.approx(scale * (total - below))
 
 
 def test_variations_are_drawn_over_nominal(histograms):
     upper, lower = draw("4j1b_wjets_scale", histograms).axes
-    assert stairs(lower, "W + jets scale up").values == pytest.approx(1.025, nan_ok=True)
-    assert stairs(lower, "W + jets scale down").values == pytest.approx(0.975, nan_ok=True)
+    assert stairs(lower, "W+jets scale variations up").values == pytest.approx(1.025, nan_ok=True)
+    assert stairs(lower, "W+jets scale variations down").values == pytest.approx(0.975, nan_ok=True)
     labels = [text.get_text() for text in upper.get_legend().get_texts()]
     assert len(labels) == 4
 
 
 def test_collision_data_are_drawn_and_named_if_there_are_any(histograms):
     with_data = draw("4j2b_deltaR", histograms).axes[0]
-    assert with_data.get_title(loc="left") == "CMS Open Data 2015"
+    assert with_data.get_title(loc="left") == "CMS Open Data"
     assert with_data.containers
     simulated = {name: each for name, each in histograms.items() if not name.endswith("_data")}
     without = draw("4j2b_deltaR", simulated).axes[0]
     assert without.get_title(loc="left") == "Simulation"
 
 
-@pytest.mark.parametrize("name", [each.name for each in plot.PLOTS if not each.name.endswith("2d")])
+@pytest.mark.parametrize("name", [name for name in PLOTS if not name.endswith("2d")])
 def test_nothing_is_hidden_behind_the_legend_or_cut_off(histograms, name):
     figure = draw(name, histograms)
+    with matplotlib.style.context(plot.STYLE):
+        assert_nothing_is_hidden(figure)
+
+
+def assert_nothing_is_hidden(figure):
     figure.draw_without_rendering()
     upper = figure.axes[0]
     legend = upper.get_legend().get_window_extent()
@@ -160,10 +179,110 @@ def test_what_is_missing_is_left_out(file, histograms, tmp_path, capsys):
     path = file(kept)
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "4j2b_observable.png").touch()  # of a run before
-    plot.plot(path, tmp_path)
+    plot.plot(path, tmp_path, agc_v1.analysis)
     names = {each.stem for each in (tmp_path / "plots").glob("*.png")}
     assert names == {"4j1b_observable", "4j1b_deltaR", "4j1b_ttbar_2d"}
     assert "4j2b_observable" in capsys.readouterr().err
+
+
+class TestAnotherAnalysis:
+    """What a user's own analysis has is there without a change of the program."""
+
+    PT = Axis("muon_pt", 10, 0.0, 500.0, label="Muon $p_{T}$ [GeV]", flow=False, shown_from=100.0, shown_merged=2)
+    ANALYSIS = replace(
+        agc_v1.analysis,
+        luminosity=36_330.0,
+        processes=(
+            *(agc_v1.analysis.process(name) for name in ("wjets", "ttbar")),
+            Process("zjets", cross_section=1.0, label=r"$\notTeX{$"),
+            Process("_qcd", cross_section=2.0),
+            agc_v1.analysis.process("data"),
+        ),
+        regions=(
+            *agc_v1.analysis.regions,
+            Region("3j", "true", "3 jets", (Histogram("pt", (PT,)), Histogram("leading", (PT,)))),
+        ),
+        weight_variations=(
+            *agc_v1.analysis.weight_variations,
+            WeightVariation(
+                "trigger", "", tuple(Systematic(f"HLT_{n} $", f"t{n}_up", f"t{n}_down") for n in range(12))
+            ),
+        ),
+    )
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def path(cls, tmp_path_factory):
+        path = tmp_path_factory.mktemp("analysis") / "histograms.root"
+        write(path, synthetic.histograms(data=True, analysis=cls.ANALYSIS))
+        return path
+
+    def test_names_do_not_collide(self):
+        names = [each.name for each in plot.plots(self.ANALYSIS)]
+        assert len(set(names)) == len(names)
+        assert {"pt_muon_pt", "leading_muon_pt", "leading_ttbar_trigger", "4j2b_ttbar_trigger"} <= set(names)
+        assert "pt_ttbar_2d" not in names
+        other = Histogram("a", (replace(self.PT, column="b_muon_pt"),))
+        clashing = Region("3j", "true", "3 jets", (Histogram("a_b", (self.PT,)), other))
+        regions = (*agc_v1.analysis.regions, clashing)
+        names = [each.name for each in plot.plots(replace(self.ANALYSIS, regions=regions))]
+        assert {"a_b_muon_pt", "a_b_muon_pt-2"} <= set(names)
+
+    def test_a_process_is_in_the_legend_and_in_the_stack(self, path):
+        upper, _ = plot.draw(path, self.ANALYSIS, "4j2b_observable").axes
+        labels = {text.get_text() for text in upper.get_legend().get_texts()}
+        assert {r"\$\notTeX{\$", " _qcd", "W + jets", "Data"} <= labels
+        made = synthetic.histograms(analysis=self.ANALYSIS)
+        total = sum(made[f"4j2b_{each.name}"].project("observable").values() for each in self.ANALYSIS.simulated)
+        band = stairs(upper, STATISTICAL["label"])
+        assert (band.values + band.baseline) / 2 == pytest.approx(total)
+        assert "36.3 fb" in upper.get_title(loc="right")
+
+    def test_a_variation_is_in_the_band(self, path):
+        without = replace(self.ANALYSIS, weight_variations=agc_v1.analysis.weight_variations)
+        tops = [
+            stairs(plot.draw(path, analysis, "pt_muon_pt").axes[0], TOTAL["label"]).values[0]
+            for analysis in (without, self.ANALYSIS)
+        ]
+        assert tops[1] > 1.01 * tops[0]
+
+    def test_every_curve_is_told_from_the_others(self, path):
+        figure = plot.draw(path, self.ANALYSIS, "pt_ttbar_trigger")
+        curves = [patch for patch in figure.axes[1].patches if "HLT" in patch.get_label()]
+        assert len({(patch.get_edgecolor(), patch.get_linestyle()) for patch in curves}) == 24
+        assert figure.axes[1].get_xlim() == (100, 500)
+        with matplotlib.style.context(plot.STYLE):
+            assert_nothing_is_hidden(figure)
+
+    def test_what_is_drawn_of_an_axis_without_flow(self, path):
+        band = stairs(plot.draw(path, self.ANALYSIS, "pt_muon_pt").axes[0], STATISTICAL["label"])
+        assert band.edges.tolist() == [100, 200, 300, 400, 500]
+        values = sum(
+            synthetic.histogram("pt", each.name, analysis=self.ANALYSIS).values() for each in self.ANALYSIS.simulated
+        )
+        assert (band.values + band.baseline) / 2 == pytest.approx(values[2::2] + values[3::2])
+
+    def test_colours_are_all_different(self):
+        many = tuple(Process(f"p{n}", cross_section=1.0) for n in range(40))
+        chosen = colours(replace(self.ANALYSIS, processes=(*self.ANALYSIS.processes, *many)))
+        assert len(set(chosen.values())) == len(chosen) == 45
+        assert chosen["ttbar"] == "#3f90da"
+        wrong = replace(self.ANALYSIS, processes=(*self.ANALYSIS.processes, Process("w", 1.0, colour="mauvish")))
+        with pytest.raises(InputError, match="the process w has the colour 'mauvish'"):
+            colours(wrong)
+
+    def test_what_no_plot_uses_is_said(self, path, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(plot, "plots", lambda analysis: ())
+        plot.plot(path, tmp_path, agc_v1.analysis)
+        said = " ".join(capsys.readouterr().err.split())
+        assert "not in the analysis agc-v1, so not plotted: 4j1b_wjets_t0_up" in said
+        assert re.search(r"and \d+ more", said)
+        plot.plot(path, tmp_path, self.ANALYSIS)
+        assert "not plotted" not in capsys.readouterr().err
+
+    def test_one_that_there_is_not_is_refused(self, path):
+        with pytest.raises(InputError, match="no plot '4j3b_observable', choose one of 4j1b_observable, 4j1b_deltaR"):
+            plot.draw(path, self.ANALYSIS, "4j3b_observable")
 
 
 class TestBadInput:
@@ -171,27 +290,32 @@ class TestBadInput:
         path = file(histograms)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(InputError, match=r"histograms\.root: not a readable ROOT file"):
-            plot.plot(path, tmp_path)
+            plot.plot(path, tmp_path, agc_v1.analysis)
 
     def test_absent(self, tmp_path):
         with pytest.raises(InputError, match=r"histograms\.root: there is no such file"):
-            plot.plot(tmp_path / "histograms.root", tmp_path)
+            plot.plot(tmp_path / "histograms.root", tmp_path, agc_v1.analysis)
 
     @pytest.mark.parametrize(
         ("edit", "message"),
         [
-            (lambda all_: all_.pop("4j1b_ttbar"), "there is 4j1b_ttbar_btag_var_0_up, but not its nominal"),
+            (lambda all_: all_.pop("4j1b_ttbar"), "there is 4j1b_ttbar_pt_scale_up, but not its nominal"),
             (lambda all_: [each.reset() for each in all_.values()], "all nominal histograms are empty"),
             (lambda all_: all_.clear(), "no nominal histogram"),
             (lambda all_: all_["4j1b_ttbar"].view().value.fill(np.nan), "4j1b_ttbar has a bin that is not"),
+            (lambda all_: all_["4j1b_ttbar"].view().variance.fill(np.inf), "4j1b_ttbar has a bin that is not"),
+            (lambda all_: all_["4j1b_ttbar"].view().variance.fill(-1), "4j1b_ttbar has a bin that is not"),
             (
                 lambda all_: all_.update({"4j1b_ttbar": all_["4j1b_ttbar"][hist.rebin(5), :]}),
                 "4j1b_ttbar does not have the bins",
             ),
         ],
     )
-    def test_useless(self, file, histograms, tmp_path, edit, message):
+    def test_useless(self, histograms, tmp_path, edit, message):
         some = {name: each.copy() for name, each in histograms.items() if name.startswith("4j1b_ttbar")}
         edit(some)
+        path = tmp_path / "histograms.root"
+        with uproot.recreate(path) as damaged:
+            damaged.update(some)
         with pytest.raises(InputError, match=rf"histograms\.root: .*{message}"):
-            plot.plot(file(some), tmp_path)
+            plot.plot(path, tmp_path, agc_v1.analysis)

@@ -3,17 +3,22 @@
 import json
 import re
 import shutil
+import struct
+import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 import synthetic
 from matplotlib.figure import Figure
 
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.agc_v1 import analysis
 from ttbar.errors import InputError
-from ttbar.results.plot import FOLDER, PLOTS, save
+from ttbar.results.plot import plots
 from ttbar.results.report import report
+from ttbar.results.style import FOLDER, save
 
+PLOT = plots(analysis)[0]
 HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}&amp;"""
 
 
@@ -51,7 +56,7 @@ def output(tmp_path):
     figure = Figure(figsize=(4, 4))
     figure.add_subplot().plot([1, 2])
     save(figure, tmp_path / FOLDER, "fit_pulls", "Pulls", "Pulls of all parameters")
-    save(figure, tmp_path / FOLDER, PLOTS[0].name, PLOTS[0].title, PLOTS[0].description)
+    save(figure, tmp_path / FOLDER, PLOT.name, PLOT.title, PLOT.description)
     return tmp_path
 
 
@@ -62,7 +67,7 @@ def change(path, edit):
 
 
 def written(output):
-    report(output)
+    report(output, analysis)
     return Page((output / "report.html").read_text())
 
 
@@ -77,7 +82,7 @@ def test_it_says_the_result(output):
 
 def test_it_shows_cutflow_inputs_cost_and_provenance(output):
     text = written(output).text
-    for universe in ("nominal", *definition.JET_ENERGY_UNIVERSES):
+    for universe in ("nominal", *analysis.universes):
         assert f"{universe} 20,000 2,465 10,000 1,233" in text
     assert "Nothing was found wrong with the 6 files. Every stored event was processed once." in text
     assert "/data/wjets__nominal.root 20,000 20,000 20,000 1,234 2 " in text
@@ -91,7 +96,7 @@ def test_it_shows_cutflow_inputs_cost_and_provenance(output):
     [
         (
             "(ttbar_ME_var + ttbar_PS_var) / 2 + wjets",
-            "no single top: as far as the model that is fitted contains it",
+            "lack single top, s-channel; single top, t-channel; single top, tW: as far as the model",
         ),
         ("the sum of the nominal samples (Asimov)", "the best fit is 1 by construction"),
         (None, "to collision data."),
@@ -119,7 +124,7 @@ def test_files_with_remarks_are_shown(output):
 
 def test_pictures_come_with_their_texts(output):
     images = written(output).all("img")
-    assert [image["alt"] for image in images] == [PLOTS[0].description, "Pulls of all parameters"]
+    assert [image["alt"] for image in images] == [PLOT.description, "Pulls of all parameters"]
     assert all(image["src"].startswith("data:image/png;base64,") for image in images)
 
 
@@ -146,22 +151,137 @@ def test_a_minimal_run_is_enough(tmp_path):
 
 def test_without_a_run_there_is_no_page(tmp_path):
     with pytest.raises(InputError, match=r"no run\.json"):
-        report(tmp_path)
+        report(tmp_path, analysis)
     assert not (tmp_path / "report.html").exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", "\x00"])
-def test_damaged_results_are_named(output, content):
-    (output / "fit.json").write_text(content)
-    with pytest.raises(InputError, match=r"fit\.json"):
-        report(output)
+def test_the_metrics_of_another_run_are_not_shown(output):
+    change(output / "metrics.json", lambda metrics: metrics.update(mode="io-only"))
+    text = written(output).text
+    assert "of another run, with the mode io-only" in text
+    assert "Event loop, wall-clock time" not in text
 
 
-def test_damaged_pictures_are_named(output):
+def test_it_speaks_of_the_analysis_that_it_is_given(output):
+    other = replace(
+        analysis,
+        name="mine",
+        luminosity=1234.0,
+        processes=tuple(
+            replace(p, cross_section=100.0, title="top") if p.name == "ttbar" else p for p in analysis.processes
+        ),
+        fit=replace(analysis.fit, parameter="luminosity"),
+    )
+    report(output, other)
+    text = Page((output / "report.html").read_text()).text
+    assert "The analysis is mine; simulation is normalised to 1,234 pb" in text
+    assert "The fitted cross-section of top is 0.37 ± 0.90 times its prediction" in text
+    assert "where 100.0 pb are predicted" in text
+
+
+def nested(depth):
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        *(("fit.json", content) for content in ("{", "[1]", "\x00", "null", "\udcff", nested(100_000))),
+        *(("run.json", f'{{"{key}": 1}}') for key in ("files", "samples", "options", "versions", "model", "skimmed")),
+        *(("run.json", content) for content in ('{"files": null}', '{"files": [null]}', '{"samples": {"a": []}}')),
+        *(
+            ("run.json", content)
+            for content in ('{"files": [{"sample": []}]}', f'{{"options": {{"a": {nested(900)}}}}}')
+        ),
+        *(("cutflow.json", content) for content in ('{"a": []}', '{"a": {"nominal": [{}]}}', '{"a": {"b": [1]}}')),
+        *(("metrics.json", content) for content in ('{"events": "many"}', '{"mode": 1}', '{"events": [1]}')),
+        *(("fit.json", f'{{"parameters": {content}}}') for content in ("[]", '{"a": 1}', '{"a": {}}')),
+        ("fit.json", '{"parameters": {"ttbar_norm": {"value": null, "uncertainty": null}}}'),
+        ("fit.json", '{"parameters": {"a": {"value": 1, "prefit_uncertainty": 1}}}'),
+        ("fit.json", '{"correlation": {"labels": ["ttbar_norm"]}}'),
+        ("fit.json", '{"correlation": {"labels": ["ttbar_norm", "a"], "matrix": [["1", null], [1, 1]]}}'),
+        ("fit.json", '{"yields": {"prefit": {"a": {"b": 1}}}}'),
+        ("fit.json", '{"checks": ["a"]}'),
+    ],
+    ids=lambda text: text[:50],
+)
+def test_damaged_results_are_named(output, ledger, file, content):
+    (output / file).write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=re.escape(file)) as caught:
+        report(output, analysis)
+    ledger.add("results that are not what a run writes", "detected")
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("run.json", "{}"),
+        ("run.json", '{"files": [{}], "samples": {"a": {}}, "unknown": [[{}]], "versions": null, "options": null}'),
+        ("run.json", '{"started": "\\ud800\\u0000", "files": [{"path": "\\udfff"}]}'),
+        (
+            "run.json",
+            f'{{"files": [{{"nevts": {"9" * 5000}, "processed": -1e999}}], "samples": {{"a": {{"nevts": NaN}}}}}}',
+        ),
+        ("cutflow.json", '{"a": {"nominal": []}, "b": {}}'),
+        ("metrics.json", '{"events": null, "mode": "analysis"}'),
+        ("fit.json", "{}"),
+        ("fit.json", '{"correlation": {"labels": ["ttbar_norm"], "matrix": []}}'),
+        ("fit.json", '{"yields": {"prefit": {"a": {"b": {}}}}, "goodness_of_fit": null}'),
+        ("fit.json", '{"parameters": {"ttbar_norm": {"value": 1, "uncertainty": null}}, "pseudodata": ""}'),
+        ("fit.json", '{"parameters": {"ttbar_norm": {"value": 1e308, "uncertainty": 1e-320}}}'),
+        ("fit.json", '{"parameters": {"a": {"value": NaN, "nominal": 0, "prefit_uncertainty": 1e-300}}}'),
+    ],
+    ids=lambda text: text[:50],
+)
+def test_what_is_missing_or_beyond_all_numbers_is_a_dash(output, ledger, file, content):
+    (output / file).write_text(content)
+    report(output, analysis)
+    ledger.add("results that are not what a run writes", "recovered")
+
+
+def test_thousands_of_files_are_listed(output):
+    change(output / "run.json", lambda run: run.update(files=3000 * run["files"][:1]))
+    text = written(output).text
+    assert "Nothing was found wrong with the 3000 files." in text
+    assert text.count("/data/single_top_s_chan__nominal.root") == 3000
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def picture(width, height):
+    """A PNG file that claims to be of a size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(10_000_000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_damaged_pictures_are_named(output, ledger):
     path = output / FOLDER / "fit_pulls.png"
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"fit_pulls\.png"):
-        report(output)
+    good = path.read_bytes()
+    bomb = b"Description\0\0" + zlib.compress(bytes(100_000_000))
+    for content, message in (
+        (good[:200], "not readable as a picture"),
+        (good[:100] + bytes(100) + good[200:], "not readable as a picture"),
+        (b"", "not readable as a picture"),
+        (b"a text\n", "not readable as a picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not readable as a picture"),
+        (good[:33] + chunk(b"zTXt", bomb) + good[33:], "not readable as a picture"),
+        (picture(2**31 - 1, 2**31 - 1), "too large for a page"),
+        (picture(40_000, 40_000), "too large for a page"),
+        (picture(10_000, 10_000), "too large for a page"),
+        (picture(0, 0), "not readable as a picture"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=rf"fit_pulls\.png: .*{message}"):
+            report(output, analysis)
+        ledger.add("pictures that are not of a run", "detected")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=r"fit_pulls\.png: not a file"):
+        report(output, analysis)
 
 
 def poison(value):
@@ -197,7 +317,7 @@ def luminance(colour):
 
 
 def test_colours_contrast_enough(output):
-    report(output)
+    report(output, analysis)
     schemes = re.findall(r":root \{(.*?)\}", (output / "report.html").read_text())
     assert len(schemes) == 3  # light, dark, paper
     for scheme in schemes:
@@ -241,7 +361,7 @@ class TestBrowser:
         browser.quit()
 
     def test_it_works(self, output, browser):
-        report(output)
+        report(output, analysis)
         page = output / "report.html"
         # A phone.
         browser.execute_cdp_cmd(
@@ -278,7 +398,7 @@ class TestBrowser:
 
         assert figures("#strength") == [strength["value"], strength["uncertainty"]]
         assert figures("#cross-section") == [
-            definition.CROSS_SECTIONS["ttbar"] * strength[key] for key in ("value", "uncertainty")
+            analysis.process("ttbar").cross_section * strength[key] for key in ("value", "uncertainty")
         ]
         assert figures("#p-value") == [goodness["p_value"]]
         yields = [

@@ -199,12 +199,22 @@ def test_reading_alone_is_measured(files, request, tmp_path):
     assert result.returncode == 0, result.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.json"]
     metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["mode"] == "io-only"
     assert metrics["events"] == 5 * EVENTS
     assert metrics["bytes_read"] > 1e6
     if files == "demo":  # of RNTuples, ROOT counts the opening alone
         by_root = metrics["bytes_read_root"]  # the system counts what the compiler reads as well
         assert 0.9 * by_root < metrics["bytes_read_system"] < by_root + 10e6
     assert 1 < metrics["percent_read"] < 100
+
+
+@pytest.mark.parametrize("file", ["run.json", "histograms.root", "plots/4j1b_observable.png"])
+def test_results_of_a_full_run_are_not_measured_over(demo, tmp_path, file):
+    (tmp_path / "plots").mkdir()
+    for name in ("metrics.json", file):
+        (tmp_path / name).write_text(name)
+    assert_fails(run_analysis("--dataset", demo, "--io-only", "--output", tmp_path), 2, "--output", "full run")
+    assert (tmp_path / "metrics.json").read_text() == "metrics.json"
 
 
 def test_collision_data_have_weight_one_and_no_variations(demo, tmp_path):

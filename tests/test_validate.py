@@ -131,11 +131,57 @@ def test_large_histograms_may_have_more_migrants(tmp_path):
         assert validate(tmp_path / "a.root", tmp_path / "b.root").equal is equal
 
 
-def test_not_a_number_is_a_difference_even_from_itself(tmp_path):
-    broken = histogram("4j1b", "ttbar")
-    broken.view().value[3, 3] = np.nan
-    write(tmp_path / "a.root", {NAME: broken})
-    assert not validate(tmp_path / "a.root", tmp_path / "a.root").equal
+def contents(value=5.0, variance=5.0, bin_=2):
+    """A histogram of five bins with other contents in some bins."""
+    made = hist.Hist(hist.axis.Regular(5, 0, 1, name="x"), storage=hist.storage.Weight())
+    made.view().value, made.view().variance = 5, 5
+    made.view(flow=True).value[bin_], made.view(flow=True).variance[bin_] = value, variance
+    return made
+
+
+def compared(folder, a, b):
+    for path, content in (("a.root", a), ("b.root", b)):
+        with uproot.recreate(folder / path) as file, np.errstate(all="ignore"):
+            file["h"] = content
+    return validate(folder / "a.root", folder / "b.root")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bin_", [0, 2, -1, slice(None)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"value": np.inf},
+        {"value": -np.inf},
+        {"value": np.nan},
+        {"variance": np.inf},
+        {"variance": np.nan},
+        {"value": 4242, "variance": np.inf},
+        {"value": np.inf, "variance": np.inf},
+        {"value": 5e300, "variance": np.inf},  # what remains of contents times 1e300
+        {"value": 5e300},
+        {"value": -1e308, "variance": 1e308},
+    ],
+)
+def test_what_is_not_finite_or_huge_is_a_difference(tmp_path, ledger, wrong, bin_):
+    good, bad = contents(), contents(bin_=bin_, **wrong)
+    pairs = [(good, bad), (bad, good)]
+    if not all(map(np.isfinite, wrong.values())):
+        pairs.append((bad, bad))
+    for a, b in pairs:
+        comparison = compared(tmp_path, a, b)
+        ledger.add("contents that are not finite", "wrong" if comparison.equal else "detected")
+        assert not comparison.equal
+        assert "1 histogram compared: 1 differs" in shown(comparison)
+
+
+def test_bins_of_any_size_are_told_apart(tmp_path):
+    def narrow(stop):
+        return hist.Hist(hist.axis.Regular(5, 0, stop, name="x"), storage=hist.storage.Weight())
+
+    assert compared(tmp_path, narrow(1e-9), narrow(1e-9)).equal
+    assert not compared(tmp_path, narrow(1e-9), narrow(2e-9)).equal
+    assert not compared(tmp_path, narrow(1e-9), narrow(np.nextafter(1e-9, 1) * 1.01)).equal
 
 
 def test_missing_histograms_are_told_by_the_side(tmp_path):
@@ -145,6 +191,17 @@ def test_missing_histograms_are_told_by_the_side(tmp_path):
     assert not comparison.equal
     assert by_name(comparison)["only_a"].what == "missing in B"
     assert by_name(comparison)["only_b"].what == "missing in A"
+    # Two, and each with two projections; what was not compared does not differ.
+    assert "3 histograms compared: none differ; 6 are missing in A or B" in shown(comparison)
+
+
+def test_what_is_missing_is_counted_apart(tmp_path):
+    for path, names, factor in (("a.root", "pq", 1), ("b.root", "p", 2)):
+        with uproot.recreate(tmp_path / path) as file:
+            for name in names:
+                file[name] = contents() * factor
+    text = shown(validate(tmp_path / "a.root", tmp_path / "b.root"))
+    assert "1 histogram compared: 1 differs; 1 is missing in A or B" in text
 
 
 def test_the_worst_comes_first_and_migrations_last(tmp_path):
@@ -215,6 +272,22 @@ class TestReference:
         contents[5] = np.nan
         assert validate(file, reference(contents)).differences[0].real
 
+    @pytest.mark.parametrize("content", ["NaN", "Infinity", "-Infinity", "1e999"])
+    def test_so_is_what_a_reference_has_of_it(self, file, reference, contents, content):
+        path = reference(contents)
+        document = json.loads(path.read_text())
+        document[NAME]["contents"][5] = "content"
+        path.write_text(json.dumps(document).replace('"content"', content))
+        assert validate(file, path).differences[0].real
+
+    def test_an_infinite_sum_of_squares_hides_nothing(self, tmp_path, reference, contents):
+        huge = histogram("4j1b", "ttbar").project("observable")
+        huge.view().value *= 1e300
+        huge.view().variance = np.inf
+        with uproot.recreate(tmp_path / "huge.root") as file, np.errstate(all="ignore"):
+            file[NAME] = huge
+        assert validate(tmp_path / "huge.root", reference(contents)).differences[0].real
+
     def test_order_of_the_two_does_not_matter(self, file, reference, contents):
         contents[5] += WEIGHT
         comparison = validate(reference(contents), file)
@@ -240,6 +313,8 @@ class TestReference:
             '{"h": [1, 2]}',
             '{"h": {"edges": [1, 2]}}',
             '{"h": {"edges": 1, "contents": "x"}}',
+            '{"h": {"edges": [0, 1], "contents": [0, 1' + 400 * "0" + ", 0]}}",
+            100_000 * "[" + 100_000 * "]",
         ):
             path = tmp_path / "bad.json"
             path.write_text(text)

@@ -425,9 +425,10 @@ Example:
 def plot(histograms: Path, output: Path) -> None:
     """Plot histograms."""
     progress.now("Reading histograms")
+    from ttbar.analyses.agc_v1 import analysis
     from ttbar.results.plot import plot as plot_histograms
 
-    plot_histograms(histograms, output)
+    plot_histograms(histograms, output, analysis)
 
 
 @cli.command(
@@ -439,9 +440,10 @@ Example:
 def report(output: Path) -> None:
     """Write the page that shows a results folder."""
     progress.now("Writing the page")
+    from ttbar.analyses.agc_v1 import analysis
     from ttbar.results.report import report as write_report
 
-    write_report(output)
+    write_report(output, analysis)
 
 
 @cli.command(

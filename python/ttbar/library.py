@@ -50,7 +50,7 @@ def code_id(*parts: str) -> str:
     Parameters
     ----------
     *parts
-        Modules and folders of the package, e.g. `results/histograms.py`. The library and its headers count in any case.
+        Modules and folders of the package, e.g. `results/fit.py`. The library and its headers count in any case.
 
     Returns
     -------

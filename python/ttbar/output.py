@@ -25,6 +25,8 @@ OF_A_RUN = (
 )
 """The files that a run writes, the last one first."""
 
+FULL_RUN = "analysis"
+"""The `mode` in `metrics.json` of a run that writes all of them."""
 
 DATASET = "dataset.json"
 """The data set file in a folder of files that are made."""

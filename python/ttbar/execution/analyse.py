@@ -55,7 +55,7 @@ def analyse(unit: Unit, tree: str, analysis: Analysis, seed: int) -> Partial:
         not_finite = _count_not_finite(root, graph)
         filled = {
             histogram: root.ttbar.histogram(
-                root.RDF.AsRNode(graph.regions[region.name]), *_arguments(root, histogram), WEIGHT
+                root.RDF.AsRNode(graph.regions[region.name]), *arguments(root, histogram), WEIGHT
             )
             for region, histogram in analysis.histograms
         }
@@ -129,8 +129,21 @@ def read_columns(unit: Unit, tree: str, columns: Sequence[str]) -> Partial:
     return run_unit(unit, tree, dict.fromkeys(columns), book_reading)
 
 
-def _arguments(root: Any, histogram: Histogram) -> Iterator[Any]:
-    """Axes and columns of a histogram as C++ takes them."""
+def arguments(root: Any, histogram: Histogram) -> Iterator[Any]:
+    """Axes and columns of a histogram, as `ttbar::histogram` takes them after the node.
+
+    Parameters
+    ----------
+    root : module
+        ROOT.
+    histogram : Histogram
+        The histogram.
+
+    Yields
+    ------
+    ttbar::RegularAxis or str
+        An axis and its column, for each axis.
+    """
     for axis in histogram.axes:
         cpp = root.ttbar.RegularAxis()
         cpp.bins, cpp.low, cpp.high, cpp.flow = axis.bins, axis.low, axis.high, axis.flow

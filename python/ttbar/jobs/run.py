@@ -73,6 +73,8 @@ def run(options: Options) -> None:
         If the user interrupts it, with what is finished kept.
     """
     stopwatch = Stopwatch()
+    if options.io_only and any(any(options.output.glob(file)) for file in output.OF_A_RUN if file != "metrics.json"):
+        raise UsageError("--output", "has the results of a full run, choose another folder")
     if options.skim and options.skim.resolve() in (options.output.resolve(), (options.output / UNITS).resolve()):
         raise UsageError("--skim", "is a folder of results (--output), choose another one")
     outdated = ("metrics.json",) if options.io_only else output.OF_A_RUN
@@ -175,6 +177,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
     cost = reduce(add, (partial.cost for partial in partials.values()))
     events = sum(partial.events for partial in partials.values())
     metrics = {
+        "mode": "io-only" if options.io_only else output.FULL_RUN,
         "events": events,
         "threads": ready.threads,
         **stopwatch.seconds,
@@ -196,7 +199,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
         content = provenance(options.analysis, asdict(options), ready, samples, partials, stopwatch.date)
         if skimmed:
             content["skimmed"] = accounts(skimmed.samples)
-        write_page(options.output, content)
+        write_page(options.output, content, analysis)
         output.write_json(options.output / "run.json", content)
         output.prepare(options.output / UNITS, KEPT)
         with suppress(OSError):  # what somebody else has put there stays

@@ -13,20 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.agc_v1 import analysis, definition
 from ttbar.output import prepare
-from ttbar.results.plot import FOLDER, PROCESSES, save
+from ttbar.results.style import FOLDER, colours, save
 
 PREFIX = "fit_"
 """Begins the name of each file."""
 
-COLOURS = {
-    "ttbar": PROCESSES["ttbar"].colour,
-    "W+jets": PROCESSES["wjets"].colour,
-    "single top, s-channel": PROCESSES["single_top_s_chan"].colour,
-    "single top, t-channel": PROCESSES["single_top_t_chan"].colour,
-    "single top, tW": PROCESSES["single_top_tW"].colour,
-}
+COLOURS = {process.title: colours(analysis)[process.name] for process in analysis.simulated}
 """Colours of the samples of the configuration that ships with the program, the same as in the other plots."""
 
 OTHER_COLOURS = ("#832db6", "#92dadd", "#e76300", "#b9ac70", "#717581")

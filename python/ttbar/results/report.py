@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,22 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import jsonschema
 from markupsafe import Markup
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from ttbar.analyses.agc_v1 import definition
+from ttbar.analyses.analysis import NOMINAL, Analysis
 from ttbar.errors import InputError
 from ttbar.library import resource
 from ttbar.masking import masked
-from ttbar.output import written_whole
+from ttbar.output import FULL_RUN, written_whole
 from ttbar.reading import read_bytes, read_json
-from ttbar.results.plot import FOLDER, PLOTS
+from ttbar.results.plot import plots
+from ttbar.results.style import FOLDER
 
 PAGE = "report.html"
 TEMPLATE = "report.html.jinja"
-
-STRENGTH = "ttbar_norm"
-"""The parameter of the fit that is the result: the cross-section over its prediction."""
+SCHEMA = "report.schema.json"
+"""What the page takes from which file."""
 
 COST = {
     "events": ("Events processed", ""),
@@ -65,13 +67,15 @@ class Picture:
     """Data URI."""
 
 
-def report(output: Path) -> None:
+def report(output: Path, analysis: Analysis) -> None:
     """Write the page of a completed run.
 
     Parameters
     ----------
     output : pathlib.Path
         The results folder. Only `run.json` has to be there; the page says what else is missing.
+    analysis : Analysis
+        The analysis of the run.
 
     Raises
     ------
@@ -81,10 +85,10 @@ def report(output: Path) -> None:
     run = _load(output / "run.json")
     if run is None:
         raise InputError(f"{output}: there is no run.json, so no run was completed here; run the analysis first")
-    write_page(output, run)
+    write_page(output, run, analysis)
 
 
-def write_page(output: Path, run: Mapping[str, Any]) -> None:
+def write_page(output: Path, run: Mapping[str, Any], analysis: Analysis) -> None:
     """Write `report.html` into a results folder.
 
     Parameters
@@ -93,6 +97,8 @@ def write_page(output: Path, run: Mapping[str, Any]) -> None:
         The results folder.
     run : mapping
         What is, or is going to be, the content of `run.json`.
+    analysis : Analysis
+        The analysis of the run.
 
     Raises
     ------
@@ -111,21 +117,35 @@ def write_page(output: Path, run: Mapping[str, Any]) -> None:
     environment.filters |= {"figure": _figure, "rounded": _rounded}
     page = environment.from_string(resource("results", TEMPLATE).read_text(encoding="utf-8")).render(
         run=run,
-        fit=fit,
-        correlated=_correlated((fit or {}).get("correlation", {})),
+        fit=fit and {"parameters": {}} | fit,
+        correlated=_correlated((fit or {}).get("correlation", {}), analysis.fit.parameter),
         cutflow=_load(output / "cutflow.json"),
         metrics=_load(output / "metrics.json"),
-        strength=STRENGTH,
-        predicted=definition.CROSS_SECTIONS["ttbar"],
-        luminosity=definition.LUMINOSITY,
-        cuts=definition.CUTS,
+        full_run=FULL_RUN,
         cost=COST,
-        plots=[pictures.pop(plot.name) for plot in PLOTS if plot.name in pictures],
+        plots=[pictures.pop(plot.name) for plot in plots(analysis) if plot.name in pictures],
         fit_plots=[pictures[name] for name in sorted(pictures, key=_order_of_fit_plots) if name.startswith("fit_")],
-        files_of=Counter(file["sample"] for file in run.get("files", [])),
+        files_of=Counter(file.get("sample") for file in run.get("files", [])),
+        **_of_analysis(analysis),
     )
     with written_whole(output / PAGE) as beside:
-        beside.write_text(page, encoding="utf-8")
+        beside.write_text(page, encoding="utf-8", errors="replace")  # half a surrogate pair is no text
+
+
+def _of_analysis(analysis: Analysis) -> dict[str, Any]:
+    """What the page says of an analysis."""
+    signal = [analysis.process(name) for name in analysis.fit.signal]
+    stand_in = [sample.partition("__") for _, sample in analysis.fit.pseudodata]
+    contained = {process for process, _, _ in stand_in}
+    return {
+        "analysis": analysis,
+        "strength": analysis.fit.parameter,
+        "signal": " and ".join(process.title for process in signal),
+        "predicted": sum(process.cross_section or 0 for process in signal),
+        "regions": {region.name for region in analysis.regions},
+        "not_in_pseudodata": [process.title for process in analysis.simulated if process.name not in contained],
+        "alternatives": [variation for _, _, variation in stand_in if variation != NOMINAL],
+    }
 
 
 def _order_of_fit_plots(name: str) -> tuple[int, str]:
@@ -135,22 +155,31 @@ def _order_of_fit_plots(name: str) -> tuple[int, str]:
 
 
 def _load(path: Path) -> dict[str, Any] | None:
-    """Read a JSON file of the results, if it is there."""
+    """Read a JSON file of the results, if it is there, and check what the page takes from it."""
     if not path.exists():
         return None
     content = read_json(path, any_number=True)
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: not what a run writes, make it again")
-    return content
+    definitions = read_json(resource("results", SCHEMA))["$defs"]
+    schema = {"$ref": f"#/$defs/{path.stem}", "$defs": definitions}
+    wrong = next(jsonschema.Draft202012Validator(schema).iter_errors(content), None)
+    if wrong is not None:
+        where = wrong.json_path if len(wrong.json_path) < 100 else f"{wrong.json_path[:100]}..."
+        raise InputError(f"{path}: what stands at {where} is not what a run writes there, make it again")
+    checked: dict[str, Any] = content
+    return checked
 
 
-def _correlated(correlation: Mapping[str, Any]) -> list[tuple[str, float]]:
+def _integer(digits: str) -> int | float:
+    """Read an integer; a number beyond all that is counted becomes a float, so that it can be computed with."""
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
+def _correlated(correlation: Mapping[str, Any], strength: str) -> list[tuple[str, float]]:
     """Find the parameters that are most correlated with the result."""
-    labels = correlation.get("labels", [])
-    if STRENGTH not in labels:
-        return []
-    row = zip(labels, correlation["matrix"][labels.index(STRENGTH)], strict=True)
-    others = [(label, value) for label, value in row if label != STRENGTH]
+    labels, matrix = correlation.get("labels", []), correlation.get("matrix", [])
+    place = labels.index(strength) if strength in labels else len(labels)
+    row = zip(labels, matrix[place] if place < len(matrix) else [], strict=False)
+    others = [(label, value) for label, value in row if label != strength]
     return sorted(others, key=lambda other: -abs(other[1]))[:5]
 
 
@@ -161,18 +190,26 @@ def _pictures(folder: Path) -> dict[str, Picture]:
 
 def _picture(path: Path) -> Picture:
     """Read a picture."""
+    if not path.is_file():
+        raise InputError(f"{path}: not a file, remove it")
     try:
         content = read_bytes(path)
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            title = image.info.get("Title", path.stem.replace("_", " "))
-            return Picture(
-                title,
-                image.info.get("Description", title),
-                *image.size,
-                Markup(f"data:image/png;base64,{base64.b64encode(content).decode()}"),
-            )
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+                image.load()
+                title = image.info.get("Title", path.stem.replace("_", " "))
+                return Picture(
+                    title,
+                    image.info.get("Description", title),
+                    *image.size,
+                    Markup(f"data:image/png;base64,{base64.b64encode(content).decode()}"),
+                )
+    except InputError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(f"{path}: the picture is too large for a page, plot again") from None
+    except Exception as error:  # what a damaged picture makes Pillow raise can be anything
         raise InputError(f"{path}: not readable as a picture, plot again ({error})") from None
 
 
@@ -187,8 +224,8 @@ def _figure(value: Any, digits: int = 4) -> str:
 
 def _rounded(measured: Mapping[str, Any]) -> tuple[str, str]:
     """Format value and uncertainty, to two digits of the latter."""
-    value, uncertainty = measured.get("value"), measured.get("uncertainty")
+    value, uncertainty = (measured.get(key) if measured else None for key in ("value", "uncertainty"))
     if "\N{EN DASH}" in (_figure(value), _figure(uncertainty)) or not uncertainty:
         return _figure(value), _figure(uncertainty)
-    decimals = max(0, 1 - math.floor(math.log10(abs(uncertainty))))
+    decimals = min(15, max(0, 1 - math.floor(math.log10(abs(uncertainty)))))
     return f"{value:,.{decimals}f}", f"{uncertainty:,.{decimals}f}"

@@ -1,9 +1,8 @@
 """Comparison of two sets of histograms, bin by bin."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from scipy import ndimage
 
 from ttbar.errors import InputError
 from ttbar.reading import read_json
@@ -53,6 +53,8 @@ class Difference:
     """Largest relative difference of a bin, infinite if the histograms cannot be compared."""
     migrated: int = 0
     """Number of events that moved to a neighbouring bin, if that explains all of the difference."""
+    missing: bool = False
+    """Whether one of the sets does not have the histogram, so that it was not compared."""
 
     @property
     def real(self) -> bool:
@@ -90,12 +92,20 @@ class Comparison:
                 f"{difference.bins:,}" if difference.bins else "",
                 f"{difference.largest:.2g}" if difference.bins else "",
             )
-        real = sum(difference.real for difference in self.differences)
-        moved = len(self.differences) - real
-        verdict = f"{self.compared} histograms compared: {real or 'none'} {'differs' if real == 1 else 'differ'}" + (
-            f", in {moved} an event or a few are on the other side of a bin edge" if moved else ""
+        return Group(*([table] if self.differences else []), self._verdict)
+
+    @property
+    def _verdict(self) -> str:
+        """A sentence."""
+        missing = sum(difference.missing for difference in self.differences)
+        moved = sum(not difference.real for difference in self.differences)
+        real = len(self.differences) - missing - moved
+        return (
+            f"{self.compared} histogram{'s' if self.compared > 1 else ''} compared: "
+            f"{real or 'none'} {'differs' if real == 1 else 'differ'}"
+            + (f", in {moved} an event or a few are on the other side of a bin edge" if moved else "")
+            + (f"; {missing} {'is' if missing == 1 else 'are'} missing in A or B" if missing else "")
         )
-        return Group(*([table] if self.differences else []), verdict)
 
 
 def validate(a: Path, b: Path, relative: float = RELATIVE) -> Comparison:
@@ -113,8 +123,8 @@ def validate(a: Path, b: Path, relative: float = RELATIVE) -> Comparison:
     Returns
     -------
     Comparison
-        What differs. Events that moved to a neighbouring bin are told from other differences: the bins
-        around agree in sum, and not more than `MIGRANTS` moved.
+        What differs; what is infinite or not a number always does. Events that moved to a neighbouring bin are told
+        from other differences: the bins around agree in sum, and not more than `MIGRANTS` moved.
 
     Raises
     ------
@@ -127,14 +137,12 @@ def validate(a: Path, b: Path, relative: float = RELATIVE) -> Comparison:
     common = [name for name in first if name in second]
     if not common:
         raise InputError(f"{a} and {b} have no histogram in common: compare their names")
+    with np.errstate(all="ignore"):  # what overflows is found
+        compared = [_difference(name, first[name], second[name], relative) for name in common]
     differences = [
-        *(Difference(name, "missing in B", largest=np.inf) for name in first if name not in second),
-        *(Difference(name, "missing in A", largest=np.inf) for name in second if name not in first),
-        *(
-            difference
-            for name in common
-            if (difference := _difference(name, first[name], second[name], relative)) is not None
-        ),
+        *(Difference(name, "missing in B", largest=np.inf, missing=True) for name in first if name not in second),
+        *(Difference(name, "missing in A", largest=np.inf, missing=True) for name in second if name not in first),
+        *(difference for difference in compared if difference is not None),
     ]
     differences.sort(key=lambda each: (not each.real, -each.largest, each.name))
     return Comparison(a, b, len(common), tuple(differences))
@@ -176,7 +184,7 @@ def _load_reference(path: Path) -> dict[str, Histogram]:
             )
             for name, content in read_json(path, any_number=True).items()
         }
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(
             f'{path}: not of the form {{name: {{"edges": [...], "contents": [...]}}}} ({error!r})'
         ) from None
@@ -197,9 +205,7 @@ def _aligned(a: dict[str, Histogram], b: dict[str, Histogram]) -> tuple[dict[str
 
 def _difference(name: str, a: Histogram, b: Histogram, relative: float) -> Difference | None:
     """Compare two histograms."""
-    if len(a.edges) != len(b.edges) or any(
-        len(one) != len(other) or not np.allclose(one, other) for one, other in zip(a.edges, b.edges, strict=True)
-    ):
+    if len(a.edges) != len(b.edges) or not all(map(_same_edges, a.edges, b.edges)):
         return Difference(name, "other bins", largest=np.inf)
     if a.values.shape != b.values.shape:
         return Difference(name, "other flow bins", largest=np.inf)
@@ -214,7 +220,8 @@ def _difference(name: str, a: Histogram, b: Histogram, relative: float) -> Diffe
 
     bins = int(differs.sum())
     largest = max(each.largest for each in compared)
-    migrants = [_migrants(cluster, compared, a.values, variances) for cluster in _clusters(differs)]
+    clusters = ndimage.value_indices(ndimage.label(differs)[0], ignore_value=0).values()
+    migrants = [_migrants(cluster, compared, a.values, variances) for cluster in clusters]
     events = a.values.sum() ** 2 / variances.sum() if variances.any() else 0.0
     if all(migrants) and sum(migrants) <= max(1, MIGRANTS * events):
         what = f"{sum(migrants)} event{'s' if sum(migrants) > 1 else ''} in a neighbouring bin"
@@ -223,6 +230,11 @@ def _difference(name: str, a: Histogram, b: Histogram, relative: float) -> Diffe
         what = f"contents, in sum {a.values.sum():.8g} and {b.values.sum():.8g}"
         return Difference(name, what, bins, compared[0].largest)
     return Difference(name, "sums of squared weights", bins, largest)
+
+
+def _same_edges(a: Values, b: Values) -> bool:
+    """Whether bins are the same but for rounding."""
+    return a.shape == b.shape and np.allclose(a, b, rtol=0, atol=1e-6 * np.diff(a).min(initial=np.inf))
 
 
 @dataclass(frozen=True)
@@ -238,24 +250,10 @@ class _Compared:
 def _compared(a: Values, b: Values, least: Values, relative: float) -> _Compared:
     """Compare two arrays, with a tolerance relative to the largest of three."""
     size = np.maximum(np.abs(a), np.abs(b))
-    shift, tolerance = b - a, relative * np.maximum(size, least)
-    differs = ~(np.abs(shift) <= tolerance)  # true as well for what is not a number
+    shift, tolerance = b - a, relative * np.maximum(size, np.where(np.isfinite(least), least, 0))
+    differs = ~(np.isfinite(size) & (np.abs(shift) <= tolerance))
     ratios = np.abs(shift[differs]) / size[differs]
     return _Compared(shift, tolerance, differs, float(np.nan_to_num(ratios, nan=np.inf).max(initial=0)))
-
-
-def _clusters(differs: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], ...]]:
-    """Find the bins that differ, those together that touch each other."""
-    left = {tuple(map(int, index)) for index in np.argwhere(differs)}
-    while left:
-        cluster = [left.pop()]
-        for index in cluster:
-            for axis, step in product(range(len(index)), (-1, 1)):
-                neighbour = (*index[:axis], index[axis] + step, *index[axis + 1 :])
-                if neighbour in left:
-                    left.remove(neighbour)
-                    cluster.append(neighbour)
-        yield tuple(np.array(cluster).T)
 
 
 def _migrants(
@@ -265,7 +263,7 @@ def _migrants(
     variances: Values,
 ) -> int:
     """Count the events that moved between the bins of a cluster; 0 if that does not explain it."""
-    if not all(abs(each.shift[cluster].sum()) <= each.tolerance[cluster].sum() for each in compared):
+    if not all(abs(each.shift[cluster].sum()) <= each.tolerance[cluster].sum() < np.inf for each in compared):
         return 0
     moved = np.abs(compared[0].shift[cluster])
     if len(compared) == 2:
@@ -279,4 +277,4 @@ def _migrants(
         total = np.abs(values[cluster]).sum()
         weight = variances[cluster].sum() / total if total else 0.0
         events = moved.sum() / weight if weight else 0.0
-    return round(float(events) / 2)
+    return round(float(events) / 2) if np.isfinite(events) else 0

@@ -1,0 +1,260 @@
+"""How each kind of plot is drawn from the histograms of an analysis."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+import hist
+import mplhep
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ttbar.analyses.analysis import NOMINAL, Analysis, Axis, Histogram, Process, Region, Source, Systematic
+from ttbar.results.histograms import Key
+from ttbar.results.style import StyledFigure, colours, drawable, palette
+
+STATISTICAL: dict[str, Any] = {
+    "facecolor": "0.2",
+    "alpha": 0.35,
+    "linewidth": 0,
+    "label": "Stat. unc. of simulation",
+}
+TOTAL: dict[str, Any] = {
+    "facecolor": "none",
+    "edgecolor": "0.2",
+    "hatch": "////",
+    "linewidth": 0,
+    "label": "Stat. + syst. unc.",
+}
+
+MAX_ERROR = 0.25
+"""Bins with a larger relative statistical uncertainty have no say in the range of a panel of ratios."""
+
+LEGEND_SIZES = (18, 16, 14, 12, 10, 8, 6)
+"""Sizes of the text of a legend; the first one is taken with which it fits."""
+
+Histograms = Mapping[Key, hist.Hist[Any]]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in an analysis something is drawn."""
+
+    analysis: Analysis
+    region: Region
+    histogram: Histogram
+    axis: Axis
+
+    @property
+    def what(self) -> str:
+        """The quantity and the region, in words."""
+        return f"{self.axis.name} in {self.region.name}"
+
+
+def _projection(histograms: Histograms, place: Place, process: str, variation: str) -> hist.Hist[Any] | None:
+    """Project a histogram to what is drawn of it, if it is there."""
+    histogram = histograms.get((place.histogram.name, process, variation))
+    if histogram is None:
+        return None
+    axis = place.axis
+    begin = None if axis.shown_from is None else hist.loc(axis.shown_from)
+    merged = None if axis.shown_merged == 1 else hist.rebin(axis.shown_merged)
+    projection: Any = histogram.project(axis.column)
+    shown: hist.Hist[Any] = projection[begin::merged]
+    return shown
+
+
+def _values(histogram: hist.Hist[Any]) -> Values:
+    """Contents of the bins."""
+    return np.asarray(histogram.values(), dtype=np.float64)
+
+
+def _errors(histogram: hist.Hist[Any]) -> Values:
+    """Statistical uncertainties of the bins."""
+    return np.sqrt(np.asarray(histogram.variances(), dtype=np.float64))
+
+
+def _inverse(values: Values) -> Values:
+    """One over each value, and not a number where that is zero."""
+    return np.divide(1, values, out=np.full_like(values, np.nan), where=values != 0)
+
+
+def _shift(histograms: Histograms, place: Place, processes: Sequence[str], variation: str) -> Values:
+    """Change of the expectation by a variation of some processes, as far as they have it."""
+    shift = np.zeros(1)
+    for process in processes:
+        nominal = _projection(histograms, place, process, NOMINAL)
+        varied = _projection(histograms, place, process, variation)
+        if nominal is not None and varied is not None:
+            shift = shift + _values(varied) - _values(nominal)
+    return shift
+
+
+def _systematic(histograms: Histograms, place: Place) -> tuple[Values, Values]:
+    """Systematic uncertainty of the expectation downwards and upwards: all in quadrature."""
+    acting: dict[Systematic, list[str]] = {}
+    for source in place.analysis.sources:
+        for systematic in source.systematics:
+            acting.setdefault(systematic, []).extend(source.processes)
+    below, above = np.zeros(1), np.zeros(1)
+    for systematic, processes in acting.items():
+        up = _shift(histograms, place, processes, systematic.up)
+        down = _shift(histograms, place, processes, systematic.down) if systematic.down else -up
+        below = below + np.minimum(np.minimum(up, down), 0) ** 2
+        above = above + np.maximum(np.maximum(up, down), 0) ** 2
+    return np.sqrt(below), np.sqrt(above)
+
+
+def draw_stack(place: Place, histograms: Histograms) -> Figure | None:
+    """Draw all processes on top of each other, with uncertainties and, if there are any, collision data."""
+    parts = {
+        process: projection
+        for process in place.analysis.simulated
+        if (projection := _projection(histograms, place, process.name, NOMINAL)) is not None
+    }
+    if not any(part.values().any() for part in parts.values()):
+        return None
+    total: hist.Hist[Any] = reduce(add, parts.values())
+    nominal, statistical = _values(total), _errors(total)
+    below, above = (np.hypot(statistical, part) for part in _systematic(histograms, place))
+    measured = place.analysis.data
+    data = _projection(histograms, place, measured.name, NOMINAL) if measured else None
+    bins = total.axes[0]
+
+    upper, lower = _panels(place, bins.edges, "Data /\nexpectation" if data is not None else "Relative to\nexpectation")
+    of_process = colours(place.analysis)
+    mplhep.histplot(
+        list(parts.values()),
+        ax=upper,
+        stack=True,
+        histtype="fill",
+        color=[of_process[process.name] for process in parts],
+        label=[drawable(process.label) for process in parts],
+        flow="none",
+    )
+    upper.set_xlabel("")
+    ratio = _inverse(nominal)
+    for panel, scale in ((upper, np.ones_like(nominal)), (lower, ratio)):
+        for down, up, style in ((below, above, TOTAL), (statistical, statistical, STATISTICAL)):
+            low, high = (nominal - down) * scale, (nominal + up) * scale
+            panel.stairs(high, bins.edges, baseline=low, fill=True, **style)
+        if data is not None and measured is not None:
+            errors = _errors(data) * np.abs(scale)
+            points, colour = _values(data) * scale, of_process[measured.name]
+            panel.errorbar(bins.centers, points, errors, fmt="o", color=colour, label=drawable(measured.label))
+    deviations = [below, above, *([] if data is None else [_values(data) - nominal])]
+    return _finished(
+        place, upper, lower, np.array(deviations) * ratio, statistical * ratio, collisions=data is not None
+    )
+
+
+def draw_variations(place: Place, source: Source, process: Process, histograms: Histograms) -> Figure | None:
+    """Draw a process with its variations of a source, and their ratio to nominal."""
+    nominal = _projection(histograms, place, process.name, NOMINAL)
+    curves = [
+        (_values(varied), colour, line, drawable(f"{systematic.name}{direction}"))
+        for systematic, colour in zip(source.systematics, palette(), strict=False)
+        for variation, line, direction in (
+            (systematic.up, "solid", " up" if systematic.down else ""),
+            (systematic.down, "dashed", " down"),
+        )
+        if variation and (varied := _projection(histograms, place, process.name, variation)) is not None
+    ]
+    if nominal is None or not nominal.values().any() or not curves:
+        return None
+    values, statistical, edges = _values(nominal), _errors(nominal), nominal.axes[0].edges
+    curves.insert(0, (values, "black", "solid", f"{drawable(process.label)}, nominal"))
+
+    upper, lower = _panels(place, edges, "Variation /\nnominal")
+    ratio = _inverse(values)
+    for panel, scale in ((upper, np.ones_like(values)), (lower, ratio)):
+        low, high = (values - statistical) * scale, (values + statistical) * scale
+        panel.stairs(high, edges, baseline=low, fill=True, **STATISTICAL)
+        for curve, colour, line, label in curves:
+            panel.stairs(curve * scale, edges, baseline=None, color=colour, linestyle=line, linewidth=2, label=label)
+    deviations = np.array([curve - values for curve, *_ in curves[1:]]) * ratio
+    return _finished(place, upper, lower, deviations, statistical * ratio, collisions=False)
+
+
+def draw_plane(place: Place, label: str, processes: Sequence[Process], histograms: Histograms) -> Figure | None:
+    """Draw the sum of two-dimensional histograms; bins without events stay white."""
+    parts = [
+        histogram
+        for process in processes
+        if (histogram := histograms.get((place.histogram.name, process.name, NOMINAL))) is not None
+    ]
+    if not any(part.values().any() for part in parts):
+        return None
+    total: hist.Hist[Any] = reduce(add, parts)
+    values = _values(total).T
+
+    figure = StyledFigure(figsize=(11, 10))
+    panel = figure.add_axes((0.1, 0.1, 0.7, 0.79))
+    x, y = (axis.edges for axis in total.axes)
+    mesh = panel.pcolormesh(x, y, np.where(values, values, np.nan), cmap="cividis", rasterized=True)
+    figure.colorbar(mesh, cax=figure.add_axes((0.82, 0.1, 0.04, 0.79)), label="Events")
+    horizontal, vertical = (drawable(axis.label) for axis in place.histogram.axes)
+    panel.set_xlabel(horizontal)
+    panel.set_ylabel(vertical)
+    panel.text(0, 1.07, drawable(f"{label}: {place.region.title}"), transform=panel.transAxes)
+    _headline(place, panel, collisions=False)
+    return figure
+
+
+def _panels(place: Place, edges: Values, ratio: str) -> tuple[Axes, Axes]:
+    """Make a figure with a panel of events and one of ratios below it."""
+    figure = StyledFigure(figsize=(10, 10))
+    geometry = {"hspace": 0.07, "left": 0.16, "right": 0.96, "top": 0.94, "bottom": 0.1}
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1), gridspec_kw=geometry)
+    upper.set_ylabel(drawable(f"Events / {edges[1] - edges[0]:.3g} {place.axis.unit}".strip()))
+    lower.set_ylabel(ratio, loc="center")
+    lower.set_xlabel(drawable(place.axis.label))
+    lower.set_xlim(edges[0], edges[-1])
+    lower.axhline(1, color="black", linewidth=1)
+    return upper, lower
+
+
+def _finished(
+    place: Place, upper: Axes, lower: Axes, deviations: Values, errors: Values, *, collisions: bool
+) -> Figure:
+    """Add headline and legend, and choose ranges so that nothing hides anything."""
+    _headline(place, upper, collisions)
+    upper.set_ylim(min(0, upper.dataLim.ymin), upper.dataLim.ymax / _below_legend(place, upper))
+    # Nearly empty bins do not set the range.
+    populated = np.abs(errors) < MAX_ERROR
+    shown = np.abs(deviations)[:, populated if populated.any() else np.isfinite(errors)]
+    spread = 1.2 * np.clip(np.nan_to_num(shown).max(initial=0), 0.02, 0.9)
+    lower.set_ylim(1 - spread, 1 + spread)
+    figure = upper.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def _below_legend(place: Place, panel: Axes) -> float:
+    """Add a legend that fits into a panel, and give the share of its height that is left below it."""
+    height, width = 1.0, 1.0
+    for size in LEGEND_SIZES:
+        legend = panel.legend(
+            title=drawable(place.region.title),
+            fontsize=size,
+            title_fontsize=1.2 * size,
+            ncols=2,
+            loc="upper left",
+            alignment="left",
+        )
+        extent = legend.get_window_extent()
+        height, width = extent.height / panel.bbox.height, extent.width / panel.bbox.width
+        if height < 0.5 and width < 0.97:
+            break
+    return max(0.2, 1 - height - 0.05)
+
+
+def _headline(place: Place, panel: Axes, collisions: bool) -> None:
+    """Say above a panel what the events are."""
+    panel.set_title("CMS Open Data" if collisions else "Simulation", loc="left", fontweight="bold")
+    panel.set_title(rf"{place.analysis.luminosity / 1000:.3g} fb$^{{-1}}$ (13 TeV)", loc="right")
