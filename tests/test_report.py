@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
-from ttbar.results.plot import FOLDER, PLOTS, save
+from ttbar.results.plot import PLOTS
 from ttbar.results.report import report
+from ttbar.results.style import FOLDER, save
 
 HOSTILE = """<script>alert("x")</script>'"><img src=x onerror=alert(1)>{{ 7 * 7 }}&amp;"""
 

@@ -26,7 +26,7 @@ from ttbar.library import resource
 from ttbar.output import prepare, write_json, written_whole
 from ttbar.progress import Display, say
 from ttbar.results import fit_plots
-from ttbar.results.plot import FOLDER
+from ttbar.results.style import FOLDER
 from ttbar.results.templates import Settings, Templates, collect, load_configuration
 
 OUTPUTS = ("workspace.json", "fit.json", "yields.txt")

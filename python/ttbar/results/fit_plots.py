@@ -15,7 +15,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ttbar.analyses.agc_v1 import definition
 from ttbar.output import prepare
-from ttbar.results.plot import FOLDER, PROCESSES, save
+from ttbar.results.plot import PROCESSES
+from ttbar.results.style import FOLDER, save
 
 PREFIX = "fit_"
 """Begins the name of each file."""

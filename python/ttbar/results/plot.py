@@ -17,16 +17,10 @@ from numpy.typing import NDArray
 
 from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
-from ttbar.output import prepare, written_whole
+from ttbar.output import prepare
 from ttbar.progress import Display, say
 from ttbar.results.histograms import name_of, read
-
-FOLDER = "plots"
-"""Where plots are in the results folder."""
-
-FORMATS = ("png", "pdf")
-
-STYLE: list[Any] = [mplhep.style.CMS, {"font.size": 22, "legend.fontsize": 18}]
+from ttbar.results.style import FOLDER, FORMATS, STYLE, save
 
 
 @dataclass(frozen=True)
@@ -169,36 +163,6 @@ def plot(histograms: Path, output: Path) -> None:
             display.update(number)
     if left_out:
         say(f"Not plotted, for want of events or histograms: {', '.join(left_out)}")
-
-
-def save(figure: Figure, folder: Path, name: str, title: str, description: str) -> None:
-    """Write a figure in all formats; the same figure gives the same bytes.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The figure.
-    folder : pathlib.Path
-        Where to write it.
-    name : str
-        Name of the files, without extension.
-    title, description : str
-        What it is and what it shows; both become part of the files, and the report shows them.
-    """
-    metadata: dict[str, dict[str, Any]] = {
-        # The versions of what wrote it and the date would make files of the same content differ.
-        "png": {"Title": title, "Description": description, "Software": None},
-        "pdf": {
-            "Title": title,
-            "Subject": description,
-            "Creator": None,
-            "Producer": None,
-            "CreationDate": None,
-        },
-    }
-    for extension in FORMATS:
-        with written_whole(folder / f"{name}.{extension}") as beside:
-            figure.savefig(beside, format=extension, dpi=100, metadata=metadata[extension])
 
 
 def _checked(histograms: Histograms, path: Path) -> Histograms:

@@ -16,7 +16,8 @@ from ttbar.analyses.agc_v1 import definition
 from ttbar.errors import InputError
 from ttbar.library import resource
 from ttbar.output import written_whole
-from ttbar.results.plot import FOLDER, PLOTS
+from ttbar.results.plot import PLOTS
+from ttbar.results.style import FOLDER
 
 PAGE = "report.html"
 TEMPLATE = "report.html.jinja"
