@@ -351,23 +351,23 @@ Example:
     "--fit-config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    show_default="the one that comes with the program",
+    show_default="that of the analysis",
     help="Configuration in cabinetry's layout.",
 )
 @click.option(
     "--variable",
-    type=click.Choice(["observable", "deltaR"]),
-    default="observable",
-    show_default=True,
-    help="What to fit.",
+    metavar="NAME",
+    show_default="that of the configuration",
+    help="What to fit, e.g. observable or deltaR.",
 )
 @click.option("--ranking", is_flag=True, help="Also compute the impact of each nuisance parameter.")
 @click.option("--scan", is_flag=True, help="Also scan the likelihood of the cross-section.")
 def fit(histograms: Path, output: Path, fit_config: Path | None, **options: Any) -> None:
     """Fit the ttbar cross-section to histograms."""
+    from ttbar.analyses.agc_v1 import analysis
     from ttbar.results.fit import fit as fit_histograms
 
-    fit_histograms(histograms, output, config=fit_config, **options)
+    fit_histograms(histograms, output, analysis=analysis, config=fit_config, **options)
 
 
 @cli.command(

@@ -17,7 +17,7 @@ import click
 import hist
 
 from ttbar import output
-from ttbar.analyses.agc_v1 import definition, io_levels
+from ttbar.analyses.agc_v1 import analysis, definition, io_levels
 from ttbar.errors import InputError, Interrupted, TtbarError
 from ttbar.execution import loop, skim, units
 from ttbar.execution.loop import Partial, Ready
@@ -215,14 +215,15 @@ def _process(
 
 def _present(options: Options, begun: _Begun) -> None:
     """Plot and fit the histograms, as far as there is something to plot and to fit."""
-    for step, module, wanted in (("plots", "plot", options.plots), ("fit", "fit", options.fit)):
+    fitted: dict[str, Any] = {"analysis": analysis}
+    for step, module, wanted, arguments in (("plots", "plot", options.plots, {}), ("fit", "fit", options.fit, fitted)):
         if not wanted:
             continue
         # Imported here, since this takes seconds that a run without it should not spend.
         present = getattr(import_module(f"ttbar.results.{module}"), module)
         try:
             with begun.time(step):
-                present(options.output / "histograms.root", options.output)
+                present(options.output / "histograms.root", options.output, **arguments)
         except InputError as error:
             say(f"Left out: {error}")
 
