@@ -51,7 +51,7 @@ def draw(fit: Mapping[str, Any], output: Path) -> None:
                     f"{region} {when} the fit",
                     f"Stacked samples and the fitted data in {region} {when} the fit, and their ratio.",
                 )
-    if fit.get("status") == "failed":
+    if "parameters" not in fit:  # it failed
         return
     if _pulled(fit):
         _save(_pulls(fit), output, "pulls", "Pulls", "Best-fit nuisance parameters and their uncertainties.")
