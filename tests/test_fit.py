@@ -993,9 +993,9 @@ MISTAKES = {
     "region": (lambda c: c["Regions"][1].update(Name="4j1b CR"), "all region names must be unique"),
     "sample": (lambda c: c["Systematics"][0].update(Samples=["top"]), "Samples has 'top', there are only data, "),
     "in region": (lambda c: c["NormFactors"][0].update(Regions="SR"), "Regions has 'SR', there are only 4j1b CR"),
-    "blank": (lambda c: c["Regions"][0].update(Name=" "), "is empty or has control characters"),
-    "control": (lambda c: c["Samples"][1].update(Name="a\x1b[31m"), "is empty or has control characters"),
-    "lines": (lambda c: c["Systematics"][1].update(Name="a\nerror: b"), "is empty or has control characters"),
+    "blank": (lambda c: c["Regions"][0].update(Name=" "), "Regions: a name is empty"),
+    "control": (lambda c: c["Samples"][1].update(Name="a\x1b[31m"), "has control characters"),
+    "lines": (lambda c: c["Systematics"][1].update(Name="a\nerror: b"), "has control characters"),
     "total": (lambda c: c["Samples"][1].update(Name="total"), "'total' is what all of them"),
     "staterror": (
         lambda c: c["NormFactors"][0].update(Name="staterror_4j1b-CR"),
@@ -1014,7 +1014,8 @@ MISTAKES = {
     "twice": (lambda c: c["Systematics"][0].update(ModifierName="PS variation"), "PS variation acts twice on ttbar"),
     "paths": (lambda c: c["Samples"][1].update(SamplePath=["a", "b"]), "SamplePath can be one name only"),
     "two data": (lambda c: c["Samples"][1].update(Data=True), "exactly one data sample"),
-    "huge": (lambda c: c["General"].update(Measurement=["x" * 100_000]), "Measurement: .{,300}$"),
+    "huge": (lambda c: c["General"].update(Measurement="x" * 100_000), "more than 500 characters"),
+    "type": (lambda c: c["General"].update(Measurement=["x" * 400]), "Measurement: .{,300}$"),
 }
 
 

@@ -37,6 +37,9 @@ its distribution falls to zero."""
 MOST_VALUES = 100_000
 """A configuration with more values is none: a short text can stand for billions."""
 
+LONGEST = 500
+"""Longer text is no name."""
+
 REACH = 5.0
 """Parameters of systematic uncertainties do not go further than so many standard deviations."""
 
@@ -462,12 +465,12 @@ def _check(config: Any, where: str) -> None:
 
 def _one_line(text: object) -> str:
     """Shorten what a library says to one line."""
-    line = " ".join(str(text).split())
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(str(text).split()))
     return line if len(line) <= 300 else f"{line[:200]} ... {line[-90:]}"
 
 
 def _check_values(config: Any) -> None:
-    """Check that there are not too many values, and that numbers are finite."""
+    """Check that there are not too many values, that numbers are finite, and that text can be shown."""
     left, seen = [config], 0
     while left:
         value = left.pop()
@@ -475,11 +478,14 @@ def _check_values(config: Any) -> None:
         if seen > MOST_VALUES:
             raise ValueError(f"it has more than {MOST_VALUES:,} values")
         if isinstance(value, dict):
-            left += [*value, *value.values()]
+            # Conditions of ntuples are never shown, and can have several lines.
+            left += [*value, *(part for key, part in value.items() if key not in OF_NTUPLES)]
         elif isinstance(value, list):
             left += value
         elif isinstance(value, int | float) and not abs(value) < 1e100:
             raise ValueError("it has a number that is infinite, or none")
+        elif isinstance(value, str) and (len(value) > LONGEST or not value.isprintable()):
+            raise ValueError(f"the text {value[:30]!r} has control characters, or more than {LONGEST} characters")
 
 
 def _check_names(config: Settings) -> None:
@@ -488,8 +494,8 @@ def _check_names(config: Settings) -> None:
     for kind in ("Regions", "Samples", "NormFactors", "Systematics"):
         for entry in config.get(kind, []):
             for name in (entry["Name"], entry.get("ModifierName", entry["Name"])):
-                if not name.strip() or not name.isprintable():
-                    raise ValueError(f"{kind}: the name {name!r} is empty or has control characters")
+                if not name.strip():
+                    raise ValueError(f"{kind}: a name is empty")
     for sample in simulated(config):
         if sample["Name"] in ("total", "data"):
             raise ValueError(f"Samples: {sample['Name']!r} is what all of them or the data are called in the results")
