@@ -152,7 +152,7 @@ def _goodness_of_fit(model: pyhf.Model, data: list[float], best: FitResults) -> 
     # What is held somewhere is held there in both.
     held = model.config.suggested_fixed()
     parameters = np.where(held, best.bestfit, cabinetry.model_utils.asimov_parameters(model))
-    constraints = model.constraint_logpdf(auxiliary, pyhf.tensorlib.astensor(parameters))
+    constraints = model.constraint_logpdf(auxiliary, pyhf.tensorlib.astensor(parameters)) if len(auxiliary) else 0.0
     saturated = float(np.sum(pyhf.tensorlib.poisson_logpdf(observed, observed)) + constraints)
     chi2 = best.best_twice_nll + 2 * saturated
     degrees = len(observed) - cabinetry.model_utils.unconstrained_parameter_count(model)

@@ -178,6 +178,8 @@ def _profile(model: pyhf.Model, data: list[float], best: FitResults, index: int,
         start[index] = value
     fixed = model.config.suggested_fixed()
     fixed[index] = True
+    if all(fixed):  # nothing is left to fit
+        return best._replace(bestfit=starts[-1], best_twice_nll=float(-2 * model.logpdf(starts[-1], data)[0]))
     return _converge(
         partial(cabinetry.fit.fit, model, data, init_pars=start.tolist(), fix_pars=fixed, strategy=strategy)
         for start in starts
