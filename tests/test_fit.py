@@ -28,11 +28,12 @@ from ttbar.analyses.analysis import (
 from ttbar.errors import AnalysisError, InputError
 from ttbar.library import load_root
 from ttbar.results import fit_plots, histograms
-from ttbar.results.fit import check_configuration
+from ttbar.results.fit import check_configuration, write_failure
 from ttbar.results.fit import fit as fit_analysis
 from ttbar.results.fit_configuration import from_analysis, load, of_variable
 from ttbar.results.fit_configuration import write as write_configuration
 from ttbar.results.fit_content import _cross_section
+from ttbar.results.report import report
 from ttbar.results.template_file import HistogramFile
 from ttbar.results.templates import collect
 from ttbar.results.workspace import build_workspace
@@ -1125,6 +1126,19 @@ def test_fit_that_fails(tmp_path, run, small_config, monkeypatch):
     assert {file.name for file in (tmp_path / "plots").glob("*.png")} == {"fit_4j2b-SR_prefit.png"}
     assert not (tmp_path / "yields.txt").exists()
     assert path.exists()
+    (tmp_path / "run.json").write_text("{}")
+    report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert '<span id="failure">the fit does not converge</span>' in page
+    assert "changes the norm by more than half" in page
+    assert page.count("<img") == 1
+
+
+def test_page_of_a_fit_that_cannot_be_made(tmp_path):
+    write_failure(tmp_path, "there is no histogram <b>4j1bb_ttbar</b>")
+    (tmp_path / "run.json").write_text("{}")
+    report(tmp_path)
+    assert "there is no histogram &lt;b&gt;4j1bb_ttbar&lt;/b&gt;</span>" in (tmp_path / "report.html").read_text()
 
 
 def test_fit_at_a_bound_is_no_result(tmp_path, run):
