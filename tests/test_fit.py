@@ -32,7 +32,7 @@ from ttbar.results.fit import check_configuration, write_failure
 from ttbar.results.fit import fit as fit_analysis
 from ttbar.results.fit_configuration import from_analysis, load, of_variable
 from ttbar.results.fit_configuration import write as write_configuration
-from ttbar.results.fit_content import _cross_section
+from ttbar.results.fit_content import _appearance, _cross_section
 from ttbar.results.report import report
 from ttbar.results.template_file import HistogramFile
 from ttbar.results.templates import collect
@@ -616,6 +616,20 @@ def test_checks_of_a_good_run_find_nothing(tmp_path, run):
 def test_checks(tmp_path, run, name, change, expected, detail):
     found = checks_of(tmp_path, run | {name: changed(run[name], change)})
     assert found[*expected, "warning"].startswith(detail)
+
+
+def test_check_of_a_histogram_that_is_two_samples(shipped):
+    config = copy.deepcopy(CONFIGURATION)
+    config["Samples"][1]["SamplePath"] = "single_top_t_chan"
+    checks = collect_from(shipped[0] / "histograms.root", config).checks
+    found = [check for check in checks if check.check == "the same histogram as another sample"]
+    assert [(check.region, check.sample) for check in found] == [
+        ("4j1b CR", "single top, t-channel"),
+        ("4j2b SR", "single top, t-channel"),
+    ]
+    assert found[0].detail == "4j1b_single_top_t_chan is also single top, s-channel"
+    looks = _appearance(config, analysis)
+    assert len({look["colour"] for look in looks.values()}) == 5
 
 
 def test_check_of_equal_variations(tmp_path, run):

@@ -100,9 +100,9 @@ def _appearance(config: Settings, analysis: Analysis) -> dict[str, dict[str, str
     return {
         sample["Name"]: {
             "label": str(labels.get(sample["Name"], sample["Name"])),
-            "colour": of_process[path] if path in of_process else next(others),
+            "colour": of_process[path] if path in of_process and path not in used[:number] else next(others),
         }
-        for sample, path in zip(simulated(config), used, strict=True)
+        for number, (sample, path) in enumerate(zip(simulated(config), used, strict=True))
     }
 
 

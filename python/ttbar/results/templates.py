@@ -218,11 +218,15 @@ def _without_empty(edges: Sequence[float], contents: Values) -> list[float]:
 
 def _read_nominal(reader: _Reader, config: Settings, found: _Found) -> None:
     """Read the nominal templates, leave samples out where they predict nothing."""
+    taken: dict[tuple[str, str], str] = {}
     for sample in simulated(config):
         regions = []
         for region in _regions_of(config, sample):
             name, place = reader.name(region, sample), Place(region["Name"], sample["Name"])
             template = reader.read(region, name)
+            other = taken.setdefault((region["Name"], name), sample["Name"])
+            if other != sample["Name"]:
+                found.checks.append(place.check("the same histogram as another sample", f"{name} is also {other}"))
             total = template.yields.sum()
             if total < 0:
                 raise InputError(f"{reader.source}: the contents of {name} add up to {total:g}, check its weights")
