@@ -14,6 +14,7 @@ import pyhf
 import pytest
 import uproot
 import yaml
+from fuzz_fit import fit_configurations, read_fit_configuration
 
 from ttbar.analyses.agc_v1 import H_T, analysis, definition
 from ttbar.analyses.analysis import (
@@ -904,6 +905,12 @@ def test_configuration_of_the_field(tmp_path, run):
     assert "process data: it is no sample of the fit" in result["left_out"]
     drawn = {file.name for file in (tmp_path / "plots").glob("*.png")}
     assert drawn == {f"fit_{name}.png" for name in ("SR_prefit", "SR_postfit", "correlation", "scan")}
+
+
+@pytest.mark.parametrize("content", fit_configurations(), ids=["small", "full"])
+def test_configurations_of_the_fuzzer(tmp_path, content):
+    (tmp_path / "fit.yml").write_bytes(content)
+    read_fit_configuration(tmp_path / "fit.yml")
 
 
 def test_fixed_and_free_parameters(tmp_path, run, small_config):
