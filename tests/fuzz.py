@@ -30,6 +30,8 @@ from random import Random
 from typing import Any
 
 import click
+from fuzz_fit import fit_configurations, read_fit_configuration
+from fuzz_results import histogram_files, read_histograms, read_reference, read_results, reference_files, result_files
 
 from ttbar.errors import InputError, TtbarError
 from ttbar.worker import Worker, WorkerDied
@@ -236,13 +238,13 @@ DATASET = {
 
 def read_dataset(file: Path) -> None:
     """Read a data set file."""
-    from ttbar.analyses.agc_v1.definition import PROCESSES
+    from ttbar.analyses.agc_v1 import analysis
     from ttbar.inputs.dataset import load_dataset
 
-    samples = load_dataset(file, PROCESSES)
+    samples = load_dataset(file, analysis.variations)
     assert samples
     for sample in samples:
-        assert sample.variation in PROCESSES[sample.process]
+        assert sample.variation in analysis.variations[sample.process]
         assert sample.files
         for listed in sample.files:
             assert listed.nevts is None or type(listed.nevts) is type(listed.entries) is int
@@ -282,6 +284,10 @@ TARGETS = {
         lambda: [(MODELS / name).read_bytes() for name in ("1.7.6.json", "3.4.1.json", "3.4.1.ubj")],
         "model.json",
     ),
+    "fit": Target(read_fit_configuration, fit_configurations, "fit.yml"),
+    "histograms": Target(read_histograms, histogram_files, "histograms.root"),
+    "reference": Target(read_reference, reference_files, "reference.json"),
+    "run": Target(read_results, lambda: result_files("run.json"), "run.json"),
 }
 
 

@@ -1,8 +1,11 @@
 """The fit: its templates, its result, its files."""
 
+import copy
 import itertools
 import json
 import re
+from dataclasses import replace
+from functools import partial
 
 import cabinetry
 import hist
@@ -11,16 +14,34 @@ import pyhf
 import pytest
 import uproot
 import yaml
+from fuzz_fit import fit_configurations, read_fit_configuration
 
-from ttbar.analyses.agc_v1 import definition
-from ttbar.analyses.analysis import histogram_name
+from ttbar.analyses.agc_v1 import BTAG_JETS, BTAG_SLOPE, H_T, analysis
+from ttbar.analyses.analysis import (
+    Axis,
+    ConstantWeight,
+    FitRegion,
+    Histogram,
+    Normalisation,
+    Process,
+    Systematic,
+    histogram_name,
+)
 from ttbar.errors import AnalysisError, InputError
-from ttbar.library import load_root, resource
+from ttbar.library import load_root
 from ttbar.results import fit_plots, histograms
-from ttbar.results.fit import fit
-from ttbar.results.templates import collect, load_configuration
+from ttbar.results.fit import check_configuration, write_failure
+from ttbar.results.fit import fit as fit_analysis
+from ttbar.results.fit_configuration import from_analysis, load, of_variable
+from ttbar.results.fit_configuration import write as write_configuration
+from ttbar.results.fit_content import _appearance, _cross_section
+from ttbar.results.report import report
+from ttbar.results.template_file import HistogramFile
+from ttbar.results.templates import collect
+from ttbar.results.workspace import build_workspace
 
-FIT_CONFIGURATION = resource("analyses", "agc_v1", "fit.yml")
+CONFIGURATION = from_analysis(analysis)
+fit = partial(fit_analysis, analysis=analysis)
 
 CENTRES = 60.0 + 20.0 * np.arange(25)
 
@@ -61,6 +82,9 @@ def shape(region, process, shift=0.0, width=1.0):
     return density / density.sum()
 
 
+REGIONS = [region.name for region in analysis.regions]
+
+
 @pytest.fixture(scope="module")
 def run():
     """Histograms by name as a run fills them, with the fluctuations of finite simulations."""
@@ -70,16 +94,17 @@ def run():
     filled = {}
 
     def add(region, process, variation, events, weight):
+        x, y = next(each.axes for _, each in analysis.histograms if each.name == region)
         histogram = hist.Hist(
-            hist.axis.Regular(*definition.OBSERVABLE_BINS, name="observable", label=definition.REGIONS[region].label),
-            hist.axis.Regular(*definition.DELTAR_BINS, name="deltaR", label="deltaR", flow=False),
+            hist.axis.Regular(x.bins, x.low, x.high, name="observable", label=x.label),
+            hist.axis.Regular(y.bins, y.low, y.high, name="deltaR", label="deltaR", flow=False),
             storage=hist.storage.Weight(),
         )
         histogram.view()["value"] = events * weight
         histogram.view()["variance"] = events * weight**2
         filled[histogram_name(region, process, variation)] = histogram
 
-    for region in definition.REGIONS:
+    for region in REGIONS:
         for process, weight in WEIGHTS.items():
             expected = EVENTS[process][region] / weight
             nominal_shape = shape(region, process)
@@ -88,12 +113,13 @@ def run():
             for variation, (norm, shift, width) in JET_ENERGY.items():
                 ratio = norm * shape(region, process, shift, width) / nominal_shape
                 add(region, process, variation, nominal * ratio[:, None], weight)
-            for jet in range(definition.BTAG_JETS):
-                slope = definition.BTAG_SLOPE * (0.2 - 0.04 * jet) * CENTRES[:, None]
+            for jet in range(BTAG_JETS):
+                slope = BTAG_SLOPE * (0.2 - 0.04 * jet) * CENTRES[:, None]
                 add(region, process, f"btag_var_{jet}_up", nominal, weight * (1 + slope))
                 add(region, process, f"btag_var_{jet}_down", nominal, weight * (1 - slope))
-            for variation, factor in definition.CONSTANT_WEIGHTS.get(process, {}).items():
-                add(region, process, variation, nominal, weight * factor)
+            for constant in analysis.process(process).constant_weights:
+                for variation, factor in zip(constant.systematic.variations, constant.factors, strict=True):
+                    add(region, process, variation, nominal, weight * factor)
             if process == "ttbar":
                 for variation, (norm, shift, width) in SIMULATIONS.items():
                     varied = norm * expected * shape(region, process, shift, width)
@@ -107,7 +133,7 @@ def with_data(filled, ttbar):
         f"{region}_data": sum(
             filled[f"{region}_{process}"] * (ttbar if process == "ttbar" else 1.0) for process in EVENTS
         )
-        for region in definition.REGIONS
+        for region in REGIONS
     }
     return filled | data
 
@@ -132,8 +158,9 @@ def write_top(folder, filled):
     return path
 
 
-def templates_of(path, variable="observable"):
-    return collect(path, load_configuration(FIT_CONFIGURATION, variable), variable)
+def templates_of(path, variable="observable", config=CONFIGURATION, of=analysis):
+    with HistogramFile(path) as file:
+        return collect(file, of_variable(config, of, variable), of)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +179,7 @@ def no_plots(monkeypatch):
 @pytest.fixture
 def small_config(tmp_path):
     """A fit of one region that is done in no time."""
-    config = yaml.safe_load(FIT_CONFIGURATION.read_text())
+    config = copy.deepcopy(CONFIGURATION)
     config["Regions"] = [region for region in config["Regions"] if region["RegionPath"] == "4j2b"]
     config["Regions"][0]["Binning"] = [110, 150, 190, 270, 550]
     kept = ("jet energy scale", "W+jets scale variations", "luminosity")
@@ -191,7 +218,7 @@ def test_asimov_returns_what_went_in(tmp_path, run):
 
 def test_pseudodata_are_those_of_the_specification(shipped, run):
     _, result = shipped
-    assert result["pseudodata"] == "(ttbar ME_var + ttbar PS_var) / 2 + wjets"
+    assert result["pseudodata"] == "0.5 * ttbar ME_var + 0.5 * ttbar PS_var + wjets"
     for region, name in (("4j1b", "4j1b CR"), ("4j2b", "4j2b SR")):
         full = sum(
             factor * run[f"{region}_{process}"].project("observable").values()
@@ -211,7 +238,7 @@ def test_fit_of_the_pseudodata(shipped):
     assert result["left_out"] == []
     assert json.loads((folder / "fit.json").read_text()) == result
     systematic = {name for name, p in result["parameters"].items() if p["kind"] == "systematic"}
-    assert systematic == {s["Name"] for s in yaml.safe_load(FIT_CONFIGURATION.read_text())["Systematics"]}
+    assert systematic == {s["Name"] for s in copy.deepcopy(CONFIGURATION)["Systematics"]}
     labels, matrix = result["correlation"]["labels"], np.asarray(result["correlation"]["matrix"])
     assert labels == list(result["parameters"])
     np.testing.assert_allclose(matrix, matrix.T, atol=1e-9)
@@ -241,7 +268,7 @@ def test_yields_add_up(shipped, run):
 
 def test_agrees_with_cabinetry_called_by_hand(shipped, tmp_path):
     folder, result = shipped
-    config = yaml.safe_load(FIT_CONFIGURATION.read_text())
+    config = copy.deepcopy(CONFIGURATION)
     with uproot.open(folder / "histograms.root") as file, uproot.recreate(tmp_path / "merged.root") as merged:
         for name in file["observable"].keys(cycle=False):
             merged[name] = file["observable"][name].to_hist()[110j :: hist.rebin(2)]
@@ -464,7 +491,7 @@ def test_removes_outdated_results(tmp_path, run):
     assert (tmp_path / "plots" / "fit_scan.png").exists()  # what cannot be replaced stays
     fit(write(tmp_path, run), tmp_path)
     left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
-    results = {"histograms.root", "fit.json", "workspace.json", "yields.txt"}
+    results = {"histograms.root", "fit.yml", "fit.json", "workspace.json", "yields.txt"}
     assert left == results | {"plots/4j1b.png", "run.json"}
 
 
@@ -502,7 +529,7 @@ def test_histograms_of_other_programs(tmp_path, run, shipped, merged):
     for key, histogram in ours.histograms.items():
         np.testing.assert_allclose(other.histograms[key].yields, histogram.yields, rtol=1e-12)
         np.testing.assert_allclose(other.histograms[key].stdev, histogram.stdev, rtol=1e-12)
-    with pytest.raises(InputError, match="no one-dimensional histograms of deltaR"):
+    with pytest.raises(InputError, match="no bin edge at 0, where the fit needs one; the nearest is "):
         templates_of(path, "deltaR")
 
 
@@ -517,7 +544,7 @@ def test_left_out(tmp_path, run):
     systematics = {s["Name"]: s.get("Samples") for s in templates.config["Systematics"]}
     assert "ttbar scale variations" not in systematics
     assert "ME variation" not in systematics
-    assert systematics["b-tag NP 1"] == ["ttbar", "W+jets", "single top, t-channel"]
+    assert set(systematics["b-tag NP 1"]) == {"ttbar", "W+jets", "single top, t-channel"}
     assert (
         "systematic uncertainty b-tag NP 1 of single top, tW: there is no histogram 4j2b_single_top_tW_btag_var_0_up"
     ) in templates.left_out
@@ -598,6 +625,20 @@ def test_checks(tmp_path, run, name, change, expected, detail):
     assert found[*expected, "warning"].startswith(detail)
 
 
+def test_check_of_a_histogram_that_is_two_samples(shipped):
+    config = copy.deepcopy(CONFIGURATION)
+    config["Samples"][1]["SamplePath"] = "single_top_t_chan"
+    checks = collect_from(shipped[0] / "histograms.root", config).checks
+    found = [check for check in checks if check.check == "the same histogram as another sample"]
+    assert [(check.region, check.sample) for check in found] == [
+        ("4j1b CR", "single top, t-channel"),
+        ("4j2b SR", "single top, t-channel"),
+    ]
+    assert found[0].detail == "4j1b_single_top_t_chan is also single top, s-channel"
+    looks = _appearance(config, analysis)
+    assert len({look["colour"] for look in looks.values()}) == 5
+
+
 def test_check_of_equal_variations(tmp_path, run):
     equal = {
         "4j1b_ttbar_scaledown": run["4j1b_ttbar_scaleup"],
@@ -666,6 +707,256 @@ def test_few_events_fit(tmp_path, run):
     assert 0.3 < result["parameters"]["ttbar_norm"]["value"] < 3
 
 
+# What an analysis says
+
+
+def test_configuration_of_another_analysis(tmp_path, run):
+    """A process, a systematic uncertainty and a region that are added are fitted; what is not fitted is said so."""
+    more = Process("qcd", cross_section=3.0, title="QCD", constant_weights=(QCD_RATE,))
+    regions = (FitRegion("4j1b", "4j1b", "deltaR"), analysis.fit.regions[1])
+    rate = Normalisation("QCD rate", 0.5, processes=("qcd",))
+    changed_fit = replace(analysis.fit, regions=regions, normalisations=(rate,), pseudodata=(), signal=("ttbar", "qcd"))
+    other = replace(analysis, name="mine", processes=(more, *analysis.processes), fit=changed_fit)
+    names = [name for name in run if "wjets" in name and "scale_var" not in name]
+    filled = run | {name.replace("wjets", "qcd"): run[name] * 0.5 for name in names}
+    filled |= {f"{region.name}_qcd_up": run[f"{region.name}_wjets"] * 0.75 for region in analysis.regions}
+    path = write(tmp_path, filled)
+    templates = collect_from(path, from_analysis(other), other)
+    assert templates.pseudodata == "the sum of the nominal samples (Asimov)"
+    assert templates.left_out == []
+    assert len(templates.histograms["4j1b", "QCD", "", None].yields) == 25
+    workspace = build_workspace(templates)
+    modifiers = {s["name"]: {m["name"] for m in s["modifiers"]} for s in workspace["channels"][0]["samples"]}
+    assert {"QCD rate", "QCD weights", "ttbar_norm", "jet energy scale"} <= modifiers["QCD"]
+    assert not {"QCD rate", "QCD weights"} & modifiers["W+jets"]
+    # The same file with the fit that does not know of it.
+    single = replace(other, fit=replace(analysis.fit, regions=analysis.fit.regions[:1]))
+    known = copy.deepcopy(CONFIGURATION) | {"Regions": from_analysis(single)["Regions"]}
+    known["Systematics"] = [each for each in known["Systematics"] if each["Name"] != "ME variation"]
+    assert collect_from(path, known, single).left_out == [
+        "histogram 4j2b: no region of the fit uses it",
+        "process QCD: it is no sample of the fit",
+        "systematic uncertainty ME variation: the configuration of the fit does not have it",
+    ]
+
+
+QCD_RATE = ConstantWeight(Systematic("QCD weights", "up"), (1.5,))
+
+
+def collect_from(path, config, of=analysis):
+    with HistogramFile(path) as file:
+        return collect(file, config, of)
+
+
+def test_cross_section_is_that_of_one_process(tmp_path, run):
+    """A strength of several processes is not a cross-section, whatever it is called."""
+    for signal, predicted in ((["ttbar"], 729.84), (["ttbar", "W+jets"], None), (["W+jets"], None)):
+        config = copy.deepcopy(CONFIGURATION)
+        config["NormFactors"][0]["Samples"] = signal
+        assert _cross_section(config, analysis) == predicted
+
+
+def test_configuration_that_was_used_can_be_used(tmp_path, run, small_config):
+    """A fit leaves its configuration behind; with it, it is the same fit."""
+    write_configuration(CONFIGURATION, tmp_path / "fit.yml")
+    assert load(tmp_path / "fit.yml") == CONFIGURATION
+    assert "--fit-config" in (tmp_path / "fit.yml").read_text()
+
+
+def test_other_variables_get_few_bins():
+    for bins, edges in ((25, [0, 5, 10, 15, 20, 25]), (3, [0, 1, 2, 3]), (23, [0, 5, 9, 14, 18, 23])):
+        axis = Axis("x", bins, 0.0, float(bins), label="x")
+        region = replace(analysis.regions[0], histograms=(Histogram("4j1b", (H_T, axis)),))
+        other = replace(analysis, regions=(region, analysis.regions[1]))
+        assert of_variable(CONFIGURATION, other, "x")["Regions"][0]["Binning"] == pytest.approx(edges)
+    with pytest.raises(InputError, match="no variable 'mass' to fit; the analysis agc-v1 has observable, deltaR"):
+        of_variable(CONFIGURATION, analysis, "mass")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda c: c["Regions"][0].update(RegionPath="4j1bb"), "4j1b CR, e.g. 4j1bb_.*: the closest is 4j1b_.* more"),
+        (lambda c: c["Regions"][1].update(Binning=[100, 150, 550]), "no bin edge at 100, .* the nearest is 90"),
+        (lambda c: c["Samples"][-1].update(SamplePath="ttbr"), "no sample that ttbar_norm scales: .*4j1b_ttbr nor"),
+        (lambda c: c["General"].update(InputPath="h.root:h_{SamplePath}"), "has no histogram for the region"),
+    ],
+)
+def test_fit_that_cannot_be_made_is_known_without_histograms(tmp_path, change, sentence):
+    config = copy.deepcopy(CONFIGURATION)
+    (tmp_path / "my.yml").write_text(yaml.safe_dump(config))
+    check_configuration(tmp_path / "my.yml", analysis)
+    change(config)
+    (tmp_path / "my.yml").write_text(yaml.safe_dump(config))
+    with pytest.raises(InputError, match="^the analysis agc-v1.*" + sentence):
+        check_configuration(tmp_path / "my.yml", analysis)
+
+
+@pytest.mark.parametrize("variable", [None, "observable", "deltaR"])
+def test_fit_of_the_analysis_can_be_made(variable):
+    check_configuration(None, analysis, variable)
+
+
+# What configurations can be
+
+
+NAMES = (
+    *("v2.1", "a/b", "../x", "$\\frac{", "CR[1]", "W(+)jets {a}", "up?*", "_under", "x" * 300, "ä 質", "a\\b", "C:"),
+    *("0.5 < |eta|", "a.npz", "a_modified", "4j1b CR_ttbar"),
+)
+
+
+def consistent(workspace, templates):
+    """Assert that a workspace holds the templates that were read."""
+    spec = {channel["name"]: channel for channel in workspace["channels"]}
+    observed = {observation["name"]: observation["data"] for observation in workspace["observations"]}
+    for (region, sample, systematic, direction), template in templates.histograms.items():
+        if sample == "data":
+            np.testing.assert_allclose(observed[region], template.yields)
+            continue
+        found = next(each for each in spec[region]["samples"] if each["name"] == sample)
+        if not systematic:
+            np.testing.assert_allclose(found["data"], template.yields)
+            statistical = next(m for m in found["modifiers"] if m["type"] == "staterror")
+            np.testing.assert_allclose(statistical["data"], template.stdev)
+            continue
+        side = "hi" if direction == "Up" else "lo"
+        modifiers = {m["type"]: m["data"] for m in found["modifiers"] if m["name"] == systematic}
+        varied = modifiers["normsys"][side] * np.asarray(modifiers["histosys"][f"{side}_data"])
+        np.testing.assert_allclose(varied, template.yields)
+    statistical = {
+        m["name"]: channel["name"] for channel in spec.values() for s in channel["samples"] for m in s["modifiers"][:1]
+    }
+    assert sorted(statistical.values()) == sorted(spec)
+    model = pyhf.Workspace(workspace).model()
+    bins = sum(len(channel["samples"][0]["data"]) for channel in spec.values())
+    assert model.config.npars == bins + 1 + len(templates.config["Systematics"])
+
+
+def renamed(region, other_region, sample, systematic, other_systematic):
+    config = copy.deepcopy(CONFIGURATION)
+    config["Regions"][0]["Name"], config["Regions"][1]["Name"] = region, other_region
+    config["Samples"][4]["Name"] = sample
+    for each in config["Systematics"]:
+        changes = {"W+jets": sample}
+        each.update({"Samples": [changes.get(name, name) for name in each["Samples"]]} if "Samples" in each else {})
+        names = {"jet energy scale": systematic, "b-tag NP 1": other_systematic}
+        each["Name"] = names.get(each["Name"], each["Name"])
+    return config
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name(tmp_path, shipped, name):
+    folder, _ = shipped
+    config = renamed(name, f"{name}.2", name, name, f"{name}.5")
+    (tmp_path / "my.yml").write_text(yaml.safe_dump(config, allow_unicode=True))
+    templates = collect_from(folder / "histograms.root", load(tmp_path / "my.yml"))
+    consistent(build_workspace(templates), templates)
+
+
+@pytest.mark.parametrize(
+    "names", [("a b", "a-b"), ("a b", "a  b"), ("CR", "cr"), ("a/b", "a-b"), ("4j1b", "4j1b_ttbar"), ("a", "a_1")]
+)
+def test_names_that_look_alike(shipped, names):
+    folder, _ = shipped
+    templates = collect_from(folder / "histograms.root", renamed(*names, "sample", *names))
+    consistent(build_workspace(templates), templates)
+    assert len({file.lower() for file in fit_plots._files(names)}) == 2
+
+
+def test_names_do_not_change_the_fit(tmp_path, run, small_config):
+    """Dots, slashes and what matplotlib cannot draw, from the templates to the plots."""
+    path = write(tmp_path, with_data(run, ttbar=0.9))
+    plain = fit(path, tmp_path / "plain", config=small_config)
+    config = yaml.safe_load(small_config.read_text())
+    config["Regions"][0]["Name"] = "_SR/$\\frac{ 0.5.1"
+    config["Systematics"][0]["Name"] = "JES $|eta|<2.5"
+    small_config.write_text(yaml.safe_dump(config))
+    other = fit(path, tmp_path / "other", config=small_config)
+    norm = plain["parameters"]["ttbar_norm"]
+    assert other["parameters"]["ttbar_norm"]["value"] == pytest.approx(norm["value"], rel=1e-4)
+    assert other["parameters"]["ttbar_norm"]["uncertainty"] == pytest.approx(norm["uncertainty"], rel=0.02)
+    assert len([*(tmp_path / "other" / "plots").glob("*.png")]) == len([*(tmp_path / "plain" / "plots").glob("*.png")])
+
+
+FIELD = """
+General:
+  Measurement: "field"
+  POI: "mu"
+  HistogramFolder: "histograms/"
+  InputPath: "other.root:{RegionPath}_{SamplePath}{VariationPath}"
+Regions:
+  - {Name: "SR", RegionPath: "4j2b", Variable: "$m_{bjj}$ [GeV]", Filter: "nothing", Binning: [110, 190.00000001, 550]}
+Samples:
+  - {Name: "Pseudodata", SamplePath: "pseudodata", Data: True}
+  - {Name: "ttbar", SamplePath: "ttbar", DisableStaterror: true}
+  - {Name: "tW", SamplePath: "single_top_tW", DisableStaterror: true}
+NormFactors:
+  - {Name: "mu", Samples: "ttbar", Nominal: 1.0, Bounds: [0, 10]}
+"""
+
+
+def test_configuration_of_the_field(tmp_path, run):
+    """Text as a variable, no systematic uncertainties and no statistical ones, with ranking and scan."""
+    config = tmp_path / "field.yml"
+    config.write_text(FIELD)
+    result = fit(write(tmp_path, with_data(run, 1.0)), tmp_path, config=config, ranking=True, scan=True)
+    assert result["bins"]["SR"]["label"] == "$m_{bjj}$ [GeV]"
+    assert list(result["parameters"]) == ["mu"]
+    assert result["ranking"] == []
+    assert result["cross_section_pb"]["predicted"] == pytest.approx(729.84)
+    assert result["samples"]["tW"]["colour"] == "#92dadd"
+    assert "Filter: it acts on ntuples; histograms are taken as they are" in result["left_out"]
+    assert "process W+jets: it is no sample of the fit" in result["left_out"]
+    assert "process data: it is no sample of the fit" in result["left_out"]
+    drawn = {file.name for file in (tmp_path / "plots").glob("*.png")}
+    assert drawn == {f"fit_{name}.png" for name in ("SR_prefit", "SR_postfit", "correlation", "scan")}
+
+
+@pytest.mark.parametrize("content", fit_configurations(), ids=["small", "full"])
+def test_configurations_of_the_fuzzer(tmp_path, content):
+    (tmp_path / "fit.yml").write_bytes(content)
+    read_fit_configuration(tmp_path / "fit.yml")
+
+
+def test_fixed_and_free_parameters(tmp_path, run, small_config):
+    """A parameter that is held has no pull; one that is free has none either, but an impact."""
+    config = yaml.safe_load(small_config.read_text())
+    config["General"]["Fixed"] = [{"Name": "jet energy scale", "Value": 0.5}, {"Name": "W", "Value": 1.2}]
+    config["NormFactors"] += [
+        {"Name": "W", "Samples": "W+jets", "Nominal": 1},
+        {"Name": "t", "Samples": "single top, tW", "Bounds": [0, 5]},
+    ]
+    small_config.write_text(yaml.safe_dump(config))
+    path = write(tmp_path, with_data(run, ttbar=1.1))
+    result = fit(path, tmp_path, config=small_config, ranking=True)
+    for name, value in (("jet energy scale", 0.5), ("W", 1.2)):
+        assert result["parameters"][name]["value"] == pytest.approx(value)
+        assert result["parameters"][name]["uncertainty"] == 0
+    ranked = {row["parameter"] for row in result["ranking"]}
+    assert "t" in ranked
+    assert not {"W", "jet energy scale"} & ranked
+    assert (tmp_path / "plots" / "fit_ranking.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["TH1C", "TH1S", "TH1I", "TH1F", "TH1D"])
+def test_kinds_of_histograms(tmp_path, kind):
+    """Merged bins do not overflow, and without sums of squares the contents are the variances."""
+    root = load_root()
+    file = root.TFile(str(tmp_path / "h.root"), "RECREATE")
+    histogram = getattr(root, kind)("h", "", 4, 0, 4)
+    histogram.Sumw2(False)
+    for number in range(4):
+        histogram.SetBinContent(number + 1, 100)
+    histogram.Write()
+    file.Close()
+    with HistogramFile(tmp_path / "h.root") as read:
+        template = read.read("observable", "h", [0, 3, 4])
+        assert not read.has_errors("observable", "h")
+    np.testing.assert_allclose(template.yields, [300, 100])
+    np.testing.assert_allclose(template.stdev, np.sqrt([300, 100]))
+
+
 # What goes wrong
 
 
@@ -676,9 +967,9 @@ def test_few_events_fit(tmp_path, run):
             ("_ttbar",),
             "has no sample that ttbar_norm scales: sample ttbar: there is no histogram 4j1b_ttbar nor",
         ),
-        (("4j2b_wjets$",), "has no 4j2b_wjets, but other histograms of W+jets"),
+        (("4j2b_wjets$",), "has no 4j2b_wjets, but other histograms of W+jets; the closest is 4j"),
         (("4j2b_data",), "has data in some of the regions only"),
-        ((".",), "has no one-dimensional histograms of observable"),
+        ((".",), "has no histogram for the region 4j1b CR, e.g. 4j1b_single_top_s_chan: there are no one-dimensional"),
     ],
 )
 def test_missing_histograms(tmp_path, run, gone, sentence):
@@ -697,7 +988,7 @@ def test_empty_histograms(tmp_path, run):
 
 @pytest.mark.parametrize(
     ("value", "sentence"),
-    [(np.nan, "4j1b_ttbar has bins that are not finite numbers"), (-1.0, "4j1b CR are negative")],
+    [(np.nan, "bins 6, 7 of 25 of 4j1b_ttbar hold no finite number"), (-1.0, "4j1b CR are negative")],
 )
 def test_contents_that_no_fit_can_use(tmp_path, run, value, sentence):
     filled = with_data(run, 1.0)
@@ -708,9 +999,89 @@ def test_contents_that_no_fit_can_use(tmp_path, run, value, sentence):
         fit(path, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["4j1b_ttbar", "4j2b_wjets_btag_var_0_up"])
+@pytest.mark.parametrize("variance", [-1.0, np.nan, np.inf])
+def test_variances_that_cannot_be(tmp_path, run, name, variance):
+    """A reader of ROOT files takes some of them as zero."""
+    broken = run[name].copy()
+    broken.view()["variance"][7, :] = variance
+    with pytest.raises(InputError, match=f"bins 8 of 25 of {name} have a negative variance, or one that is no finite"):
+        templates_of(write(tmp_path, run | {name: broken}))
+
+
+MISTAKES = {
+    "reversed": (lambda c: c["Regions"][0]["Binning"].reverse(), "4j1b CR: the edges of Binning must increase"),
+    "repeated": (lambda c: c["Regions"][0].update(Binning=[110, 110]), "non-unique"),
+    "infinite": (lambda c: c["Regions"][0].update(Binning=[110, np.inf]), "infinite"),
+    "braces": (lambda c: c["General"].update(InputPath="h:{RegionPath}_{SamplePath"), "InputPath: expected '}'"),
+    "field": (lambda c: c["General"].update(InputPath="h:{RegionPath.x}"), "InputPath: .* must be a file, a colon"),
+    "no colon": (lambda c: c["General"].update(InputPath="{RegionPath}"), "must be a file, a colon"),
+    "POI": (lambda c: c["Systematics"][0].update(Name="ttbar_norm"), "'ttbar_norm' is the name of a systematic"),
+    "modifier": (lambda c: c["Systematics"][0].update(ModifierName="ttbar_norm"), "'ttbar_norm' is the name of"),
+    "region": (lambda c: c["Regions"][1].update(Name="4j1b CR"), "all region names must be unique"),
+    "sample": (lambda c: c["Systematics"][0].update(Samples=["top"]), "Samples has 'top', there are only data, "),
+    "in region": (lambda c: c["NormFactors"][0].update(Regions="SR"), "Regions has 'SR', there are only 4j1b CR"),
+    "blank": (lambda c: c["Regions"][0].update(Name=" "), "Regions: a name is empty"),
+    "control": (lambda c: c["Samples"][1].update(Name="a\x1b[31m"), "has control characters"),
+    "lines": (lambda c: c["Systematics"][1].update(Name="a\nerror: b"), "has control characters"),
+    "total": (lambda c: c["Samples"][1].update(Name="total"), "'total' is what all of them"),
+    "staterror": (
+        lambda c: c["NormFactors"][0].update(Name="staterror_4j1b-CR"),
+        "like a parameter of the stat",
+    ),
+    "bounds": (lambda c: c["NormFactors"][0].update(Bounds=[10, 0]), "ttbar_norm: Bounds must increase"),
+    "nominal": (lambda c: c["NormFactors"][0].update(Nominal=-1), "have Nominal between them"),
+    "fixed POI": (lambda c: c["General"].update(Fixed=[{"Name": "ttbar_norm", "Value": 1}]), "nothing would be meas"),
+    "fixed what": (lambda c: c["General"].update(Fixed=[{"Name": "lumi", "Value": 1}]), "Fixed names 'lumi'"),
+    "fixed far": (
+        lambda c: c["General"].update(Fixed=[{"Name": "luminosity", "Value": 7}]),
+        "between -5 and 5",
+    ),
+    "no norm": (lambda c: c["Systematics"][-1].update(Up={}), "luminosity: Up and Down need a Normalization"),
+    "mirrored": (lambda c: c["Systematics"][0].update(Up={"Symmetrize": True}), "ME variation: Up needs a histogram"),
+    "twice": (lambda c: c["Systematics"][0].update(ModifierName="PS variation"), "PS variation acts twice on ttbar"),
+    "paths": (lambda c: c["Samples"][1].update(SamplePath=["a", "b"]), "SamplePath can be one name only"),
+    "two data": (lambda c: c["Samples"][1].update(Data=True), "exactly one data sample"),
+    "huge": (lambda c: c["General"].update(Measurement="x" * 100_000), "more than 500 characters"),
+    "type": (lambda c: c["General"].update(Measurement=["x" * 400]), "Measurement: .{,300}$"),
+}
+
+
+@pytest.mark.parametrize(("change", "sentence"), MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_in_a_configuration(tmp_path, change, sentence):
+    config = copy.deepcopy(CONFIGURATION)
+    change(config)
+    path = tmp_path / "my.yml"
+    path.write_text(yaml.safe_dump(config))
+    with pytest.raises(InputError, match=sentence) as raised:
+        load(path)
+    assert str(raised.value).startswith(f"{path} is not a configuration")
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "&a [*a]",
+        "a: " + "[" * 5000,
+        "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 1}]\n" for n in range(30)),
+        "\0",
+        "1: 2\n[1]: 2",
+        "x: " + "9" * 5000,
+        "",
+    ],
+)
+def test_texts_that_are_no_configuration(tmp_path, text):
+    path = tmp_path / "my.yml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="is not a configuration") as raised:
+        load(path)
+    assert len(str(raised.value)) < 600
+
+
 def test_other_binning(tmp_path, run):
     odd = {name: h.project("observable")[10j :: hist.rebin(3)] for name, h in run.items()}
-    with pytest.raises(InputError, match="4j1b_ttbar has no bin edge at 150, where the fit needs one"):
+    with pytest.raises(InputError, match="4j1b_single_top_s_chan has no bin edge at 150, where the fit needs one"):
         templates_of(write_top(tmp_path, odd))
 
 
@@ -756,20 +1127,46 @@ def test_bad_configuration(tmp_path, run, text, sentence):
 def test_configuration_without_parameter_of_interest(tmp_path, small_config):
     small_config.write_text(small_config.read_text().replace("POI: ttbar_norm", "POI: signal_strength"))
     with pytest.raises(InputError, match="POI must name one of NormFactors"):
-        load_configuration(small_config, "observable")
+        load(small_config)
 
 
-def test_fit_that_fails_names_suspicious_templates(tmp_path, run, monkeypatch):
-    suspicious = changed(run["4j1b_ttbar_PS_var"], lambda view: view["value"].__imul__(1.6))
+def test_fit_that_fails(tmp_path, run, small_config, monkeypatch):
+    """One short line; what was to be fitted, and what is suspicious of it, is there nevertheless."""
+    suspicious = changed(run["4j2b_ttbar_pt_scale_up"], lambda view: view["value"].__imul__(1.6))
 
     def fail(*_, **__):
         raise pyhf.exceptions.FailedMinimization(None)
 
     monkeypatch.setattr(cabinetry.fit, "fit", fail)
-    with pytest.raises(AnalysisError, match="does not converge; suspicious templates: 4j1b CR, ttbar, PS variation"):
-        fit(write(tmp_path, run | {"4j1b_ttbar_PS_var": suspicious}), tmp_path)
-    assert not (tmp_path / "fit.json").exists()
-    assert (tmp_path / "histograms.root").exists()
+    path = write(tmp_path, run | {"4j2b_ttbar_pt_scale_up": suspicious})
+    with pytest.raises(AnalysisError) as raised:
+        fit(path, tmp_path, config=small_config, ranking=True)
+    found = json.loads((tmp_path / "fit.json").read_text())
+    warnings = [check for check in found["checks"] if check["severity"] == "warning"]
+    assert f"does not converge; {len(warnings)} suspicious templates are listed in {tmp_path}" in str(raised.value)
+    assert len(str(raised.value)) < 200 + len(str(tmp_path))
+    assert found["status"] == "failed"
+    assert found["reason"] == "the fit does not converge"
+    assert "parameters" not in found
+    where = ("4j2b SR", "ttbar", "jet energy scale")
+    assert where in [(check["region"], check["sample"], check["systematic"]) for check in warnings]
+    assert found["yields"]["prefit"]["4j2b SR"]["ttbar"]["value"] > 0
+    assert {file.name for file in (tmp_path / "plots").glob("*.png")} == {"fit_4j2b-SR_prefit.png"}
+    assert not (tmp_path / "yields.txt").exists()
+    assert path.exists()
+    (tmp_path / "run.json").write_text("{}")
+    report(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert '<span id="failure">the fit does not converge</span>' in page
+    assert "changes the norm by more than half" in page
+    assert page.count("<img") == 1
+
+
+def test_page_of_a_fit_that_cannot_be_made(tmp_path):
+    write_failure(tmp_path, "there is no histogram <b>4j1bb_ttbar</b>")
+    (tmp_path / "run.json").write_text("{}")
+    report(tmp_path)
+    assert "there is no histogram &lt;b&gt;4j1bb_ttbar&lt;/b&gt;</span>" in (tmp_path / "report.html").read_text()
 
 
 def test_fit_at_a_bound_is_no_result(tmp_path, run):

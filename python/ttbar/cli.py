@@ -1,7 +1,5 @@
 """The command line."""
 
-import dataclasses
-import functools
 import os
 import sys
 import traceback
@@ -9,20 +7,17 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from ttbar import process, progress
-from ttbar.analyses.agc_v1.io_levels import IO_LEVELS
 from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError
 from ttbar.library import resource
 from ttbar.terminal import one_line
 
 if TYPE_CHECKING:
-    from ttbar.analyses.analysis import Analysis
-    from ttbar.inputs.files import Format
-    from ttbar.inputs.source import Source
+    pass
 
 EXIT_USAGE = 2
 
@@ -73,7 +68,7 @@ def seed_option(purpose: str, bits: int) -> Callable[[Command], Command]:
 def inputs(samples: str) -> Callable[[Command], Command]:
     """The options that say which events a command reads, given the default of `--samples`.
 
-    The command gets them as one argument, `source`.
+    They are arguments of `ttbar.interface.wanted`.
     """
     options = (
         click.option(
@@ -132,27 +127,7 @@ def inputs(samples: str) -> Callable[[Command], Command]:
         ),
     )
 
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def with_source(**arguments: Any) -> Any:
-            progress.now("Loading libraries")
-            from ttbar.inputs.source import Source
-            from ttbar.library import limit_waiting
-
-            source = Source(**{field.name: arguments.pop(field.name) for field in dataclasses.fields(Source)})
-            limit_waiting(source.timeout)
-            return command(source=source, **arguments)
-
-        return reduce(lambda decorated, option: option(decorated), reversed(options), cast(Command, with_source))
-
-    return decorate
-
-
-def _load_analysis(context: click.Context, option: click.Parameter, name: str) -> "Analysis":
-    """Load an analysis."""
-    from ttbar.analyses.catalogue import load
-
-    return load(name)
+    return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
 ANALYSIS = click.option(
@@ -160,12 +135,10 @@ ANALYSIS = click.option(
     default="agc-v1",
     show_default=True,
     metavar="NAME or FILE",
-    callback=_load_analysis,
     help="'agc-v1', or a Python file that defines an analysis of your own.",
 )
 MODELS = click.option(
     "--model",
-    "models",
     type=click.Path(path_type=Path),
     multiple=True,
     show_default="those that come with the program",
@@ -203,7 +176,6 @@ Examples:
 @seed_option("jet-energy smearing", bits=64)
 @click.option(
     "--io-only",
-    type=click.Choice(list(IO_LEVELS)),
     metavar="[PERCENT]",
     is_flag=False,
     flag_value="2.7",
@@ -221,12 +193,9 @@ Examples:
 @click.option("--no-fit", is_flag=True, help="Leave the fit out.")
 def run(no_plots: bool, no_fit: bool, **options: Any) -> None:
     """From a data set to histograms, plots, the fitted cross-section and a report."""
-    if options["skim"] and options["io_only"]:
-        raise click.UsageError("--skim and --io-only do not go together, skim first and read the skims then")
-    from ttbar.jobs.run import Options
-    from ttbar.jobs.run import run as run_analysis
+    from ttbar import interface
 
-    run_analysis(Options(plots=not no_plots, fit=not no_fit, **options))
+    interface.run(plots=not no_plots, fit=not no_fit, **options)
 
 
 @cli.command(
@@ -238,14 +207,16 @@ Examples:
 @inputs(samples="all")
 @ANALYSIS
 @MODELS
-def check(source: "Source", analysis: "Analysis", models: tuple[Path, ...]) -> None:
+def check(**options: Any) -> None:
     """Check all that a run would check, without running: a line for each file, and a summary.
 
     Ends with exit code 3 if a file is bad, unless it may be left out.
     """
-    from ttbar.jobs.check import check as check_inputs
+    from ttbar import interface
 
-    check_inputs(source, analysis, models)
+    checked = interface.check(on_record=lambda record: click.echo(one_line(record.line)), **options)
+    progress.show(checked)
+    checked.require_usable()
 
 
 @cli.command(
@@ -260,21 +231,20 @@ Examples:
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the skims.")
 @click.option(
     "--format",
-    "format_",
     type=click.Choice(["TTree", "RNTuple"]),
     default="TTree",
     show_default=True,
     help="How to store the events.",
 )
-def skim(source: "Source", analysis: "Analysis", threads: int | None, output: Path, format_: "Format") -> None:
+def skim(**options: Any) -> None:
     """Write a small copy of each file, with all that the analysis reads and can select, and their dataset.json.
 
     A run on the copies gives the same histograms. Copies that are there already are kept if they are still those of
     their file, of the same cuts and of the same program.
     """
-    from ttbar.execution.skim import skim as skim_files
+    from ttbar import interface
 
-    skim_files(source, analysis, output, format_, threads)
+    interface.skim(**options)
 
 
 @cli.command(
@@ -345,12 +315,23 @@ or adds lists for other hyperparameters of xgboost."""
 )
 @THREADS
 @seed_option("training", bits=31)
-def train(**options: Any) -> None:
+def train(
+    analysis: str,
+    output: Path,
+    folds: str,
+    search: Path | None,
+    max_trees: int,
+    threads: int | None,
+    seed: int,
+    **wanted: Any,
+) -> None:
     """Train a model of the jet assignment on simulated top pairs, and judge it."""
+    from ttbar import interface
     from ttbar.training.train import Options
     from ttbar.training.train import train as train_model
 
-    train_model(Options(**options))
+    source = interface.wanted(**wanted)
+    train_model(Options(source, interface.loaded(analysis), output, folds, search, max_trees, threads, seed))
 
 
 @cli.command(
@@ -368,20 +349,28 @@ Example:
     help="xgboost model, JSON or UBJSON.",
 )
 @THREADS
-def validate_model(source: "Source", analysis: "Analysis", model: Path, threads: int | None) -> None:
+def validate_model(analysis: str, model: Path, threads: int | None, **wanted: Any) -> None:
     """Judge a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
     from rich.text import Text
 
+    from ttbar import interface
     from ttbar.training.evaluation import table
     from ttbar.training.train import validate_model as judge
 
-    progress.show(Text(table(judge(source, analysis, model, threads))))
+    judged = judge(interface.wanted(**wanted), interface.loaded(analysis), model, threads)
+    progress.show(Text(table(judged)))
 
 
 HISTOGRAMS = click.option(
     "--histograms", type=click.Path(path_type=Path), required=True, metavar="FILE", help="ROOT file of histograms."
 )
 OUTPUT = click.option("--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Results folder.")
+MEASURED = click.option(
+    "--analysis",
+    metavar="NAME or FILE",
+    show_default="that of the run.json beside the histograms, or else agc-v1",
+    help="What was measured.",
+)
 
 
 @cli.command(
@@ -391,28 +380,28 @@ Example:
 )
 @HISTOGRAMS
 @OUTPUT
+@MEASURED
 @click.option(
     "--fit-config",
+    "config",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    show_default="the one that comes with the program",
+    show_default="that of the analysis",
     help="Configuration in cabinetry's layout.",
 )
 @click.option(
     "--variable",
-    type=click.Choice(["observable", "deltaR"]),
-    default="observable",
-    show_default=True,
-    help="What to fit.",
+    metavar="NAME",
+    show_default="that of the configuration",
+    help="What to fit, e.g. observable or deltaR.",
 )
 @click.option("--ranking", is_flag=True, help="Also compute the impact of each nuisance parameter.")
 @click.option("--scan", is_flag=True, help="Also scan the likelihood of the cross-section.")
-def fit(histograms: Path, output: Path, fit_config: Path | None, **options: Any) -> None:
+def fit(**options: Any) -> None:
     """Fit the ttbar cross-section to histograms."""
-    progress.now("Fitting")
-    from ttbar.results.fit import fit as fit_histograms
+    from ttbar import interface
 
-    fit_histograms(histograms, output, config=fit_config, **options)
+    interface.fit(**options)
 
 
 @cli.command(
@@ -422,13 +411,12 @@ Example:
 )
 @HISTOGRAMS
 @OUTPUT
-def plot(histograms: Path, output: Path) -> None:
+@MEASURED
+def plot(**options: Any) -> None:
     """Plot histograms."""
-    progress.now("Reading histograms")
-    from ttbar.analyses.agc_v1 import analysis
-    from ttbar.results.plot import plot as plot_histograms
+    from ttbar import interface
 
-    plot_histograms(histograms, output, analysis)
+    interface.plot(**options)
 
 
 @cli.command(
@@ -437,13 +425,15 @@ Example:
   ttbar report --output output"""
 )
 @OUTPUT
-def report(output: Path) -> None:
+@MEASURED
+def report(output: Path, analysis: str | None) -> None:
     """Write the page that shows a results folder."""
+    from ttbar import interface
+
     progress.now("Writing the page")
-    from ttbar.analyses.agc_v1 import analysis
     from ttbar.results.report import report as write_report
 
-    write_report(output, analysis)
+    write_report(output, interface.of_histograms(output / "histograms.root", analysis))
 
 
 @cli.command(
@@ -458,10 +448,9 @@ def validate(a: Path, b: Path) -> None:
 
     Ends with exit code 1 if they differ.
     """
-    progress.now("Comparing")
-    from ttbar.results.validate import validate as compare
+    from ttbar import interface
 
-    comparison = compare(a, b)
+    comparison = interface.validate(a, b)
     progress.show(comparison)
     if not comparison.equal:
         click.get_current_context().exit(1)

@@ -3,15 +3,18 @@
 What goes wrong is one of the exceptions of `ttbar.errors`, with the sentence that the command line prints.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
+from ttbar import progress
 from ttbar.analyses.analysis import Analysis
 from ttbar.analyses.catalogue import DEFAULT, load
+from ttbar.errors import Interrupted
 
 if TYPE_CHECKING:
-    from ttbar.inputs.files import Format
+    from ttbar.inputs.files import FileRecord, Format
     from ttbar.inputs.source import Source
     from ttbar.jobs.check import Checked
     from ttbar.results.folder import FitResult, Results
@@ -21,7 +24,27 @@ PathLike = str | Path
 AnalysisLike = str | Path | Analysis
 """An analysis, its name, or a Python file that defines one."""
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
+
+def job(function: Callable[P, T]) -> Callable[P, T]:
+    """Let a function show what goes on, and end with an exception of ours when the user interrupts it."""
+
+    @functools.wraps(function)
+    def shown(*args: P.args, **kwargs: P.kwargs) -> T:
+        progress.now("Loading libraries")
+        try:
+            return function(*args, **kwargs)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
+        finally:
+            progress.done()
+
+    return shown
+
+
+@job
 def run(
     dataset: PathLike = "demo",
     *,
@@ -125,11 +148,13 @@ def open(folder: PathLike = "output") -> "Results":
     return Results(folder)
 
 
+@job
 def check(
     dataset: PathLike = "demo",
     *,
     analysis: AnalysisLike = DEFAULT,
     model: PathLike | Sequence[PathLike] = (),
+    on_record: "Callable[[FileRecord], object]" = lambda record: None,
     **inputs: Any,
 ) -> "Checked":
     """Check all that a run would check, without running.
@@ -138,6 +163,8 @@ def check(
     ----------
     dataset, analysis, model
         As in `run`.
+    on_record : callable, optional
+        Called after each file, in their order, with what became of it.
     **inputs
         Which events, as `wanted` takes them.
 
@@ -155,9 +182,10 @@ def check(
     """
     from ttbar.jobs.check import check as check_job
 
-    return check_job(wanted(dataset, **inputs), loaded(analysis), _paths(model))
+    return check_job(wanted(dataset, **inputs), loaded(analysis), _paths(model), on_record)
 
 
+@job
 def skim(
     dataset: PathLike = "demo",
     *,
@@ -197,13 +225,14 @@ def skim(
     return skim_files(wanted(dataset, **inputs), loaded(analysis), Path(output), format, threads).dataset
 
 
+@job
 def fit(
     histograms: PathLike,
     output: PathLike,
     *,
     analysis: AnalysisLike | None = None,
     config: PathLike | None = None,
-    variable: str = "observable",
+    variable: str | None = None,
     ranking: bool = False,
     scan: bool = False,
 ) -> "FitResult":
@@ -219,8 +248,8 @@ def fit(
         What was measured; by default what the `run.json` beside the histograms says, or else `agc-v1`.
     config : path-like, optional
         Configuration in cabinetry's layout; by default it is made from the analysis.
-    variable : str
-        What to fit.
+    variable : str, optional
+        What to fit; by default what the configuration says.
     ranking, scan : bool
         Whether to compute the impacts of the nuisance parameters, and to scan the likelihood.
 
@@ -251,6 +280,7 @@ def fit(
     return FitResult(content)
 
 
+@job
 def plot(histograms: PathLike, output: PathLike, *, analysis: AnalysisLike | None = None) -> None:
     """Plot histograms.
 
@@ -269,6 +299,7 @@ def plot(histograms: PathLike, output: PathLike, *, analysis: AnalysisLike | Non
     plot_histograms(Path(histograms), Path(output), of_histograms(histograms, analysis))
 
 
+@job
 def validate(a: PathLike, b: PathLike) -> "Comparison":
     """Compare two sets of histograms, bin by bin.
 

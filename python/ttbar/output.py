@@ -16,6 +16,7 @@ OF_A_RUN = (
     "report.html",
     "metrics.json",
     "fit.json",
+    "fit.yml",
     "workspace.json",
     "yields.txt",
     "plots/*.png",

@@ -88,6 +88,13 @@ class FileRecord:
     selected: int = 0
     """Number of those that are in a region, as they were measured."""
 
+    @property
+    def line(self) -> str:
+        """All that there is to say about it, for people."""
+        events = "?" if self.entries is None else f"{self.entries:,}"
+        status = "ok " if self.checked else "bad"
+        return f"{status} {self.sample}  {events} events  {self.path}  {self.reason}".rstrip()
+
 
 @dataclass(frozen=True)
 class CheckedSample:

@@ -1,10 +1,11 @@
 """Everything that a run would check, without running."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import click
+from rich.console import RenderableType
 from rich.table import Column, Table
 
 from ttbar import progress
@@ -16,12 +17,63 @@ from ttbar.inputs.files import CheckedSample, FileRecord
 from ttbar.inputs.source import Source, dataset_file, list_samples
 from ttbar.inputs.source import check as check_files
 from ttbar.jobs.run import model_files
-from ttbar.terminal import one_line
+from ttbar.shown import Shown
 from ttbar.worker import Worker
 
 
-def check(source: Source, analysis: Analysis, models: Sequence[Path] = ()) -> list[CheckedSample]:
-    """Check the models and all files of a data set, and print a line for each file and a summary.
+@dataclass(frozen=True, repr=False)
+class Checked(Shown):
+    """What a check has found."""
+
+    samples: tuple[CheckedSample, ...]
+    skip_bad: bool
+    """Whether a run would go on without files that cannot be used."""
+
+    @property
+    def records(self) -> tuple[FileRecord, ...]:
+        """What became of each file, in the order of the data set."""
+        return tuple(record for sample in self.samples for record in sample.records)
+
+    @property
+    def bad(self) -> tuple[FileRecord, ...]:
+        """The files that cannot be used."""
+        return tuple(record for record in self.records if not record.checked)
+
+    def require_usable(self) -> None:
+        """Fail as a run would.
+
+        Raises
+        ------
+        InputError
+            If a run would end with an input error.
+        """
+        if self.bad and not self.skip_bad:
+            raise InputError(
+                f"{self.bad[0].path}: {self.bad[0].reason}; {len(self.bad)} of {len(self.records)} files are bad, "
+                "replace them, or leave them out with --bad-files skip"
+            )
+        for sample in self.samples:
+            check_together(sample)
+
+    def __rich__(self) -> RenderableType:
+        """Files and events by sample, and what is wrong with the bad files."""
+        table = Table(Column("sample", no_wrap=True))
+        for title in ("good files", "bad files", "stored events", "generated events"):
+            table.add_column(title, justify="right")
+        for sample in self.samples:
+            good = len(sample.good)
+            counts = (good, len(sample.records) - good, sample.entries, sample.nevts)
+            table.add_row(sample.name, *(f"{count:,}" for count in counts))
+        return table
+
+
+def check(
+    source: Source,
+    analysis: Analysis,
+    models: Sequence[Path] = (),
+    on_record: Callable[[FileRecord], object] = lambda record: None,
+) -> Checked:
+    """Check the models and all files of a data set.
 
     Parameters
     ----------
@@ -31,18 +83,20 @@ def check(source: Source, analysis: Analysis, models: Sequence[Path] = ()) -> li
         What it is checked for.
     models : sequence of pathlib.Path, optional
         The models that a run would use; none for those that come with the program.
+    on_record : callable, optional
+        Called after each file, in their order, with what became of it.
 
     Returns
     -------
-    list of CheckedSample
-        What became of the files.
+    Checked
+        What became of the files, bad ones included.
 
     Raises
     ------
     UsageError
         If the data set does not have a sample that was asked for.
     InputError
-        If a run would end with an input error.
+        If the data set file or a model cannot be used.
     """
     files = tuple(map(str, model_files(analysis, models)))
     with Worker(partial(loop.initialise, 1, analysis, files)) as worker:
@@ -51,33 +105,5 @@ def check(source: Source, analysis: Analysis, models: Sequence[Path] = ()) -> li
         worker.ready()
     progress.now("Reading the data set file")
     listed = list_samples(source, dataset, analysis)
-    samples = check_files(source, listed, analysis.columns, _show, analysis.reserved)
-    progress.show(_summary(samples))
-    bad = [record for sample in samples for record in sample.records if not record.checked]
-    if bad and not source.skip_bad:
-        raise InputError(
-            f"{bad[0].path}: {bad[0].reason}; {len(bad)} of {sum(len(sample.records) for sample in samples)} files are"
-            " bad, replace them, or leave them out with --bad-files skip"
-        )
-    for sample in samples:
-        check_together(sample)
-    return samples
-
-
-def _show(record: FileRecord) -> None:
-    """Print a line on a file."""
-    events = "?" if record.entries is None else f"{record.entries:,}"
-    status = "ok " if record.checked else "bad"
-    click.echo(one_line(f"{status} {record.sample}  {events} events  {record.path}  {record.reason}".rstrip()))
-
-
-def _summary(samples: list[CheckedSample]) -> Table:
-    """Count files and events by sample."""
-    table = Table(Column("sample", no_wrap=True))
-    for title in ("good files", "bad files", "stored events", "generated events"):
-        table.add_column(title, justify="right")
-    for sample in samples:
-        good = len(sample.good)
-        counts = (good, len(sample.records) - good, sample.entries, sample.nevts)
-        table.add_row(sample.name, *(f"{count:,}" for count in counts))
-    return table
+    samples = check_files(source, listed, analysis.columns, on_record, analysis.reserved)
+    return Checked(tuple(samples), source.skip_bad)

@@ -1,6 +1,7 @@
 """The main job: from a data set to the results folder."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial, reduce
@@ -73,6 +74,11 @@ def run(options: Options) -> None:
         If the user interrupts it, with what is finished kept.
     """
     stopwatch = Stopwatch()
+    if options.io_only and options.skim:
+        raise UsageError("--skim", "does not go together with --io-only, skim first and read the skims then")
+    if options.io_only and options.io_only not in options.analysis.io_levels:
+        levels = ", ".join(options.analysis.io_levels) or "none"
+        raise UsageError("--io-only", f"{options.io_only!r} is no share that {options.analysis.name} knows: {levels}")
     if options.io_only and any(any(options.output.glob(file)) for file in output.OF_A_RUN if file != "metrics.json"):
         raise UsageError("--output", "has the results of a full run, choose another folder")
     if options.skim and options.skim.resolve() in (options.output.resolve(), (options.output / UNITS).resolve()):
@@ -80,8 +86,10 @@ def run(options: Options) -> None:
     outdated = ("metrics.json",) if options.io_only else output.OF_A_RUN
     models = () if options.io_only else model_files(options.analysis, options.models)
     initialise = partial(loop.initialise, options.threads, options.analysis, tuple(map(str, models)))
-    with Worker(initialise, options.source.patience) as worker:
+    with Worker(initialise, options.source.patience) as worker, ThreadPoolExecutor(1) as pool:
         progress.now("Starting ROOT")
+        # Its libraries take seconds to import, meanwhile.
+        fit_check = pool.submit(_check_fit, options.analysis) if options.fit and not options.io_only else None
         dataset = source.dataset_file(options.source, worker)
         try:
             listed = source.list_samples(options.source, dataset, options.analysis)
@@ -95,7 +103,7 @@ def run(options: Options) -> None:
             if options.skim:
                 folders.enter_context(output.reserved(options.skim))
             with _telling_what_is_kept(options.output / UNITS):
-                _run(replace(options, models=models), dataset, listed, worker, stopwatch)
+                _run(replace(options, models=models), dataset, listed, worker, fit_check, stopwatch)
 
 
 def model_files(analysis: Analysis, given: Sequence[Path]) -> tuple[Path, ...]:
@@ -144,9 +152,30 @@ def _telling_what_is_kept(folder: Path) -> Iterator[None]:
         raise
 
 
-def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, stopwatch: Stopwatch) -> None:
+def _check_fit(analysis: Analysis) -> InputError | None:
+    """Why no fit can be made of what an analysis fills; None if nothing speaks against it."""
+    from ttbar.results.fit import check_configuration
+
+    try:
+        check_configuration(None, analysis)
+    except InputError as error:
+        return error
+    return None
+
+
+def _run(
+    options: Options,
+    dataset: Path,
+    listed: list[Sample],
+    worker: Worker,
+    fit_check: "Future[InputError | None] | None",
+    stopwatch: Stopwatch,
+) -> None:
     """Process samples of a data set, with the results folder locked."""
     ready: Ready = worker.ready()
+    no_fit = fit_check.result() if fit_check else None
+    if no_fit:
+        say(f"The fit cannot be made, all else can: {no_fit}")
     analysis, wanted, skimmed = options.analysis, options.source, None
     if options.io_only:
         columns, reserved = dict.fromkeys(analysis.io_levels[options.io_only]), frozenset[str]()
@@ -172,7 +201,7 @@ def _run(options: Options, dataset: Path, listed: list[Sample], worker: Worker, 
             final = dict(final_histograms(analysis, samples, partials))
             histograms.write(options.output / "histograms.root", final)
             output.write_json(options.output / "cutflow.json", final_cutflow(analysis, samples, partials))
-        failure = _present(options, stopwatch)
+        failure = _present(options, no_fit, stopwatch)
 
     cost = reduce(add, (partial.cost for partial in partials.values()))
     events = sum(partial.events for partial in partials.values())
@@ -249,10 +278,16 @@ def _process(
     )
 
 
-def _present(options: Options, stopwatch: Stopwatch) -> AnalysisError | None:
+def _present(options: Options, no_fit: InputError | None, stopwatch: Stopwatch) -> AnalysisError | None:
     """Plot and fit the histograms, as far as there is something to plot and to fit; why the fit failed comes back."""
     failure = None
-    steps = (("plots", "plot", "Reading histograms", options.plots), ("fit", "fit", "Fitting", options.fit))
+    if no_fit:
+        failure = AnalysisError(f"the fit cannot be made: {no_fit}")
+        output.write_json(options.output / "fit.json", {"status": "failed", "reason": str(no_fit)})
+    steps = (
+        ("plots", "plot", "Reading histograms", options.plots),
+        ("fit", "fit", "Fitting", options.fit and not no_fit),
+    )
     for step, module, description, wanted in steps:
         if not wanted:
             continue
@@ -264,6 +299,8 @@ def _present(options: Options, stopwatch: Stopwatch) -> AnalysisError | None:
                 present(options.output / "histograms.root", options.output, analysis=options.analysis)
         except InputError as error:
             say(f"Left out: {error}")
+            if module == "fit":
+                output.write_json(options.output / "fit.json", {"status": "failed", "reason": str(error)})
         except AnalysisError as error:
             failure = error
     return failure

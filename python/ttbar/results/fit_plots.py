@@ -1,7 +1,9 @@
 """Plots of a fit, from what `fit.json` says about it."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.mathtext import MathTextParser
 
-from ttbar.analyses.agc_v1 import analysis, definition
 from ttbar.output import prepare
-from ttbar.results.style import FOLDER, colours, save
+from ttbar.results.style import FOLDER, save
 
 PREFIX = "fit_"
 """Begins the name of each file."""
 
-COLOURS = {process.title: colours(analysis)[process.name] for process in analysis.simulated}
-"""Colours of the samples of the configuration that ships with the program, the same as in the other plots."""
-
-OTHER_COLOURS = ("#832db6", "#92dadd", "#e76300", "#b9ac70", "#717581")
 RANKED = 20
 """A ranking shows this many parameters."""
+
+LONGEST = 50
+"""Longer names are shortened, in plots and in names of files."""
 
 
 def draw(fit: Mapping[str, Any], output: Path) -> None:
@@ -39,16 +40,21 @@ def draw(fit: Mapping[str, Any], output: Path) -> None:
         Results folder; plots go to its `plots/`, as PNG and PDF.
     """
     prepare(output / FOLDER, ())
+    files = dict(zip(fit["bins"], _files(fit["bins"]), strict=True))
     for stage, when in (("prefit", "before"), ("postfit", "after")):
-        for region in fit["bins"]:
-            _save(
-                _data_and_model(fit, region, stage),
-                output,
-                f"{region.replace(' ', '-')}_{stage}",
-                f"{region} {when} the fit",
-                f"Stacked samples and the fitted data in {region} {when} the fit, and their ratio with uncertainties.",
-            )
-    _save(_pulls(fit), output, "pulls", "Pulls", "Best-fit nuisance parameters and their uncertainties.")
+        for region, content in fit["bins"].items():
+            if stage in content:
+                _save(
+                    _data_and_model(fit, region, stage),
+                    output,
+                    f"{files[region]}_{stage}",
+                    f"{region} {when} the fit",
+                    f"Stacked samples and the fitted data in {region} {when} the fit, and their ratio.",
+                )
+    if "parameters" not in fit:  # it failed
+        return
+    if _pulled(fit):
+        _save(_pulls(fit), output, "pulls", "Pulls", "Best-fit nuisance parameters and their uncertainties.")
     _save(
         _correlation(fit),
         output,
@@ -56,16 +62,40 @@ def draw(fit: Mapping[str, Any], output: Path) -> None:
         "Correlations",
         "Matrix of the correlations of the fitted parameters, where they are not negligible.",
     )
-    if "ranking" in fit:
+    if fit.get("ranking"):
         _save(
             _ranking(fit),
             output,
             "ranking",
             "Ranking",
-            "Nuisance parameters by their impact on the cross-section, and their pulls.",
+            f"Nuisance parameters by their impact on {fit['parameter_of_interest']}, and their pulls.",
         )
-    if "scan" in fit:
+    if fit.get("scan", {}).get("values"):
         _save(_scan(fit), output, "scan", "Likelihood scan", "Twice the negative log likelihood over its minimum.")
+
+
+def _files(names: Iterable[str]) -> Iterator[str]:
+    """Begin the names of files with what is like a name, for each name another one, also where case means nothing."""
+    taken = set()
+    for name in names:
+        plain = re.sub(r"[^\w.+-]", "-", name, flags=re.ASCII)[:LONGEST]
+        file = next(
+            file for number in count(1) if (file := f"{plain}-{number}" if number > 1 else plain).lower() not in taken
+        )
+        taken.add(file.lower())
+        yield file
+
+
+def _text(name: str) -> str:
+    """Write a name so that matplotlib draws it: not too long, and with dollar signs as such where they are no TeX."""
+    if len(name) > LONGEST:
+        name = f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    try:
+        MathTextParser("path").parse(name)
+    except ValueError:
+        name = name.replace("$", r"\$")
+    # A legend leaves out what begins with an underscore.
+    return f" {name}" if name.startswith("_") else name
 
 
 def _save(figure: Figure, output: Path, name: str, title: str, description: str) -> None:
@@ -79,9 +109,9 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _annotate(axes: Axes) -> None:
+def _annotate(axes: Axes, fit: Mapping[str, Any]) -> None:
     """Say what was collided, above the axes."""
-    text = rf"{definition.LUMINOSITY / 1000:.1f} fb$^{{-1}}$ (13 TeV)"
+    text = rf"{fit['luminosity'] / 1000:.1f} fb$^{{-1}}$ (13 TeV)"
     axes.text(1, 1.01, text, transform=axes.transAxes, ha="right", va="bottom", fontsize="small")
 
 
@@ -94,7 +124,6 @@ def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
     total, uncertainty = np.asarray(model["total"]), np.asarray(model["uncertainty"])
     # Small contributions at the bottom, the one that is measured on top.
     samples = sorted(model["samples"].items(), key=lambda item: sum(item[1]))
-    others = iter(OTHER_COLOURS * len(samples))
 
     figure = Figure(figsize=(10, 10), layout=ConstrainedLayoutEngine(h_pad=0.03, hspace=0))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
@@ -103,8 +132,8 @@ def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
         edges,
         stack=True,
         histtype="fill",
-        label=[_pretty(name) for name, _ in samples],
-        color=[COLOURS.get(name) or next(others) for name, _ in samples],
+        label=[_text(fit["samples"][name]["label"]) for name, _ in samples],
+        color=[fit["samples"][name]["colour"] for name, _ in samples],
         ax=upper,
     )
     band = {
@@ -119,18 +148,19 @@ def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
     points = {"histtype": "errorbar", "color": "black", "markersize": 8, "xerr": False}
     mplhep.histplot(data, edges, yerr=errors, label="pseudodata" if fit["pseudodata"] else "data", ax=upper, **points)
     upper.set_ylim(0, 1.45 * max(np.max(total + uncertainty), np.max(data + errors)))
-    upper.set_ylabel(f"Events / {_width(edges, content['label'])}")
+    label = _text(content["label"])
+    upper.set_ylabel(f"Events / {_width(edges, label)}")
     upper.set_xlabel("")
     handles, labels = upper.get_legend_handles_labels()
     upper.legend(handles[::-1], labels[::-1], ncols=2, loc="upper right")
     upper.text(
         0.04,
         0.95,
-        f"{region}\n{'before' if stage == 'prefit' else 'after'} the fit",
+        f"{_text(region)}\n{'before' if stage == 'prefit' else 'after'} the fit",
         transform=upper.transAxes,
         va="top",
     )
-    _annotate(upper)
+    _annotate(upper, fit)
 
     relative = uncertainty / total
     lower.stairs(1 + relative, edges, **(band | {"baseline": 1 - relative}))
@@ -140,14 +170,9 @@ def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
     lower.set_ylim(1 - min(reach, 1), 1 + min(reach, 1))
     lower.set_xlim(edges[0], edges[-1])
     lower.set_ylabel("data / model", loc="center")
-    lower.set_xlabel(content["label"])
+    lower.set_xlabel(label)
     figure.align_ylabels()
     return figure
-
-
-def _pretty(name: str) -> str:
-    """Write a sample as people do."""
-    return name.replace("ttbar", r"$t\bar{t}$")
 
 
 def _width(edges: np.ndarray, label: str) -> str:
@@ -163,15 +188,20 @@ def _of_kind(fit: Mapping[str, Any], *kinds: str) -> list[str]:
     return [name for name, parameter in fit["parameters"].items() if parameter["kind"] in kinds]
 
 
+def _pulled(fit: Mapping[str, Any]) -> list[str]:
+    """Names of the systematic uncertainties that were not held where they are."""
+    return [name for name in _of_kind(fit, "systematic") if fit["parameters"][name]["prefit_uncertainty"]]
+
+
 @_style()
 def _pulls(fit: Mapping[str, Any]) -> Figure:
     """Best fit and uncertainty of each systematic uncertainty, in units of what was known before."""
-    names = _of_kind(fit, "systematic")
+    names = _pulled(fit)
     figure = Figure(figsize=(10, 2.5 + 0.5 * len(names)), layout="constrained")
     axes = figure.subplots()
     _draw_pulls(axes, [fit["parameters"][name] for name in names])
     _rows(axes, names)
-    _annotate(axes)
+    _annotate(axes, fit)
     return figure
 
 
@@ -180,11 +210,12 @@ def _draw_pulls(axes: Axes, parameters: list[Mapping[str, Any]]) -> None:
     for band, colour in ((2, "#fff0b3"), (1, "#c8e6c0")):
         axes.axvspan(-band, band, color=colour)
     axes.axvline(0, color="0.3", linestyle="--", linewidth=1)
-    scale = np.asarray([parameter["prefit_uncertainty"] for parameter in parameters])
+    # Nothing was known of a free parameter: it has no pull.
+    scale = np.asarray([parameter["prefit_uncertainty"] or np.nan for parameter in parameters])
     pulls = np.asarray([parameter["value"] - parameter["nominal"] for parameter in parameters]) / scale
     errors = np.asarray([parameter["uncertainty"] for parameter in parameters]) / scale
     axes.errorbar(pulls, range(len(parameters)), xerr=errors, fmt="o", color="black", markersize=8)
-    reach = np.max(np.abs(pulls) + errors, initial=2.3) + 0.2
+    reach = np.nanmax(np.abs(pulls) + errors, initial=2.3) + 0.2
     axes.set_xlim(-reach, reach)
     axes.set_xlabel(r"$(\hat{\theta} - \theta_0)\; / \;\Delta\theta$")
 
@@ -192,7 +223,7 @@ def _draw_pulls(axes: Axes, parameters: list[Mapping[str, Any]]) -> None:
 def _rows(axes: Axes, names: list[str]) -> None:
     """One row for each name, from the top."""
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), map(_text, names))
     axes.tick_params(axis="y", which="both", length=0)
 
 
@@ -206,8 +237,9 @@ def _correlation(fit: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(size + 1, size), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r")
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), names)
+    texts = [_text(name) for name in names]
+    axes.set_xticks(range(len(names)), texts, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), texts)
     axes.tick_params(which="both", length=0)
     for (row, column), value in np.ndenumerate(matrix):
         colour = "white" if abs(value) > 0.6 else "black"
@@ -250,9 +282,9 @@ def _ranking(fit: Mapping[str, Any]) -> Figure:
             label=rf"$\theta = \hat{{\theta}} {symbol} \Delta\hat{{\theta}}$ (after the fit)",
         )
     left.axvline(0, color="0.3", linewidth=1)
-    reach = 1.1 * np.nanmax(np.abs(list(impacts.values())))
+    reach = 1.1 * np.nanmax(np.abs(list(impacts.values())), initial=1e-9)
     left.set_xlim(-reach, reach)
-    left.set_xlabel(f"change of {poi}")
+    left.set_xlabel(f"change of {_text(poi)}")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize="x-small", ncols=2)
     _draw_pulls(right, [fit["parameters"][row["parameter"]] for row in rows])
     for axes in (left, right):
@@ -282,9 +314,9 @@ def _scan(fit: Mapping[str, Any]) -> Figure:
         axes.axhline(level, color="0.5", linestyle=":", linewidth=1.5)
         axes.text(best["value"], level, text, ha="center", va="bottom", color="0.3", fontsize="small")
     axes.set_xlim(values[0], values[-1])
-    axes.set_ylim(0, 1.3 * max(scan["delta_twice_negative_log_likelihood"]))
-    axes.set_xlabel(scan["parameter"])
+    axes.set_ylim(0, 1.3 * max(scan["delta_twice_negative_log_likelihood"]) or 1)
+    axes.set_xlabel(_text(scan["parameter"]))
     axes.set_ylabel(r"$-2\;\Delta\;\ln L$")
     axes.legend(loc="upper center")
-    _annotate(axes)
+    _annotate(axes, fit)
     return figure
