@@ -98,6 +98,7 @@ def declare(header: Path) -> None:
     """
     if not header.is_file():
         raise InputError(f"{header}: there is no such header, which the analysis names")
+    load_root().gInterpreter.AddIncludePath(str(resource("include")))
     if not load_root().gInterpreter.Declare(f'#include "{header.absolute()}"'):
         raise InputError(f"{header}: the compiler refuses it, for the reasons above")
 

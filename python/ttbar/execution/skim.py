@@ -20,6 +20,7 @@ from ttbar.execution.loop import Collect, Compile
 from ttbar.execution.unit import Cost, LoopFailed, Partial, Unit
 from ttbar.execution.units import process
 from ttbar.inputs.checksum import checksum_of
+from ttbar.inputs.dataset import CROSS_SECTION, LUMINOSITY, load_dataset
 from ttbar.inputs.files import CheckedFile, CheckedSample, Format
 from ttbar.inputs.source import Source, dataset_file, get, list_samples
 from ttbar.library import load_root
@@ -224,8 +225,12 @@ def make_skims(
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on from the skims that are in {folder}") from None
     content: dict[str, Any] = {}
+    for listed in load_dataset(dataset, analysis.variations):  # what it sets for itself holds for the skims as well
+        content |= {LUMINOSITY: listed.luminosity} if listed.luminosity else {}
+        content[listed.process] = {CROSS_SECTION: listed.cross_section} if listed.cross_section else {}
+    content = {key: value for key, value in content.items() if key in {LUMINOSITY, *(s.process for s in done)}}
     for sample in done:
-        content.setdefault(sample.process, {})[sample.variation] = {
+        content[sample.process][sample.variation] = {
             "files": [skims.describe(sample, file) for file in sample.good if file.nevts],
             "skipped": [{"path": bad.path, "reason": bad.reason} for bad in sample.records if not bad.checked],
         }

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from reprlib import repr as short_repr
@@ -93,6 +93,12 @@ _VARIATION = {
 }
 
 
+LUMINOSITY, CROSS_SECTION = "luminosity", "cross_section"
+"""Keys of what a data set file can set for itself: in 1/pb beside the processes, and in pb beside the variations."""
+
+_POSITIVE = {"description": "a number above 0", "type": "number", "exclusiveMinimum": 0, "maximum": 1e300}
+
+
 @dataclass(frozen=True)
 class InputFile:
     """A file of events."""
@@ -124,6 +130,10 @@ class Sample:
     """Name of the alternative simulation, or `nominal`."""
     files: tuple[InputFile, ...]
     """The files, in the order of the data set."""
+    cross_section: float | None = None
+    """Cross-section of the process in pb, if the data set says."""
+    luminosity: float | None = None
+    """Integrated luminosity in 1/pb, if the data set says."""
 
     @property
     def name(self) -> str:
@@ -139,7 +149,8 @@ def load_dataset(
     Parameters
     ----------
     path : Path
-        JSON file: an object of processes, each an object of variations, each an object with a list `files`.
+        JSON file: an object of processes, each an object of variations, each an object with a list `files`. Beside
+        the processes there can be a `luminosity`, beside the variations of a process its `cross_section`.
     known : mapping of str to collection of str
         The variations that the analysis knows for each process that it knows.
     prefixes : sequence of pairs of str
@@ -170,15 +181,18 @@ def load_dataset(
         place = error.json_path.removeprefix("$").removeprefix(".") or "the top level"
         reason = f"{place} must be {error.schema['description']}, not {short_repr(error.instance)}"
         raise InputError(f"{path}: {reason}{_intended(error)}")
+    luminosity = document.pop(LUMINOSITY, None)
+    samples = []
     for process, variations in document.items():
+        cross_section = variations.pop(CROSS_SECTION, None)
         for variation, content in variations.items():
             for index, entry in enumerate(content["files"]):
                 _check_keys(f"{path}: {process}.{variation}.files[{index}]", entry)
-    return [
-        Sample(process, variation, _files(path, f"{process}.{variation}", content["files"], prefixes))
-        for process, variations in document.items()
-        for variation, content in variations.items()
-    ]
+            files = _files(path, f"{process}.{variation}", content["files"], prefixes)
+            samples.append(Sample(process, variation, files, cross_section, luminosity))
+    if not samples:
+        raise InputError(f"{path}: the top level must be an object with a process and a variation at least")
+    return samples
 
 
 def select_samples(samples: Sequence[Sample], names: str) -> list[Sample]:
@@ -250,7 +264,7 @@ def limit_files(samples: Sequence[Sample], limit: int) -> list[Sample]:
     list of Sample
         The same samples with at most `limit` files each.
     """
-    return [Sample(sample.process, sample.variation, sample.files[:limit]) for sample in samples]
+    return [replace(sample, files=sample.files[:limit]) for sample in samples]
 
 
 def _intended(error: ValidationError) -> str:
@@ -280,20 +294,22 @@ def _check_keys(here: str, entry: Any) -> None:
 def _schema(known: Mapping[str, Collection[str]]) -> dict[str, Any]:
     """Describe a data set file: what fails in it is not what its description says it must be."""
 
-    def one_of(names: Collection[str], kind: str) -> dict[str, Any]:
-        return {"enum": list(names), "description": f"made of known {kind} ({', '.join(names)})"}
+    def one_of(names: Collection[str], kind: str, key: str) -> dict[str, Any]:
+        return {"enum": [*names, key], "description": f"made of known {kind} ({', '.join(names)})"}
 
     return {
         "description": "an object with a process at least",
         "type": "object",
         "minProperties": 1,
-        "propertyNames": one_of(known, "processes"),
-        "properties": {
+        "propertyNames": one_of(known, "processes", LUMINOSITY),
+        "properties": {LUMINOSITY: _POSITIVE}
+        | {
             process: {
                 "description": "an object with a variation at least",
                 "type": "object",
                 "minProperties": 1,
-                "propertyNames": one_of(variations, "variations"),
+                "propertyNames": one_of(variations, "variations", CROSS_SECTION),
+                "properties": {CROSS_SECTION: _POSITIVE},
                 "additionalProperties": _VARIATION,
             }
             for process, variations in known.items()

@@ -1,8 +1,8 @@
 """Which events a user wants, and getting them here."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.filesize import decimal
@@ -114,6 +114,32 @@ def list_samples(source: Source, dataset: Path, analysis: Analysis) -> list[Samp
         raise InputError(f"{dataset}: there is no data set or file of this name{meant}")
     samples = select_samples(load_dataset(dataset, analysis.variations, source.prefixes), source.samples)
     return samples if source.files is None else limit_files(samples, source.files)
+
+
+def adapted(analysis: Analysis, samples: Sequence[Sample]) -> Analysis:
+    """An analysis with the cross-sections and the luminosity that a data set gives.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis.
+    samples : sequence of Sample
+        Samples of the data set.
+
+    Returns
+    -------
+    Analysis
+        The same one if the data set gives none.
+    """
+    luminosity = samples[0].luminosity or analysis.luminosity
+    given = {sample.process: sample.cross_section for sample in samples if sample.cross_section}
+    processes = tuple(
+        replace(process, cross_section=given[process.name])
+        if process.name in given and not process.is_data
+        else process
+        for process in analysis.processes
+    )
+    return replace(analysis, luminosity=luminosity, processes=processes)
 
 
 def get(

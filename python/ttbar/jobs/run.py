@@ -103,7 +103,8 @@ def run(options: Options) -> None:
             if options.skim:
                 folders.enter_context(output.reserved(options.skim))
             with _telling_what_is_kept(options.output / UNITS):
-                _run(replace(options, models=models), dataset, listed, worker, fit_check, stopwatch)
+                analysis = source.adapted(options.analysis, listed)
+                _run(replace(options, analysis=analysis, models=models), dataset, listed, worker, fit_check, stopwatch)
 
 
 def model_files(analysis: Analysis, given: Sequence[Path]) -> tuple[Path, ...]:
