@@ -332,9 +332,8 @@ or adds lists for other hyperparameters of xgboost."""
 @THREADS
 @seed_option("training", bits=31)
 def train(**options: Any) -> None:
-    """Train a model of the jet assignment on simulated top pairs, and judge it."""
-    from ttbar.training.train import Options
-    from ttbar.training.train import train as train_model
+    """Train a model of the jet assignment on simulated top pairs, and evaluate it."""
+    from ttbar.training.jobs import Options, train_model
 
     train_model(Options(**options))
 
@@ -355,11 +354,11 @@ Example:
 )
 @THREADS
 def validate_model(source: "Source", analysis: "Analysis", model: Path, threads: int | None) -> None:
-    """Judge a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
+    """Evaluate a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
+    from ttbar.training import jobs
     from ttbar.training.evaluation import table
-    from ttbar.training.train import validate_model as judge
 
-    click.echo(table(judge(source, analysis, model, threads)))
+    click.echo(table(jobs.validate_model(source, analysis, model, threads)))
 
 
 HISTOGRAMS = click.option(

@@ -202,10 +202,6 @@ def reserved_names(analysis: Analysis) -> frozenset[str]:
         Names of namespaces and functions in the expressions of the analysis.
     """
     steps = (*analysis.nodes, *chain.from_iterable(region.definitions for region in analysis.regions))
-    expressions = [step.condition if isinstance(step, Cut) else step.expression for step in steps]
-    expressions += [step.in_skim for step in steps if isinstance(step, Define) and step.in_skim]
-    expressions += [analysis.weight, *(variation.factors for variation in analysis.weight_variations)]
-    expressions += [region.condition for region in analysis.regions]
     defined = {step.column for step in steps if isinstance(step, Define)}
-    used = chain.from_iterable(map(identifiers, expressions))
+    used = chain.from_iterable(map(identifiers, analysis.expressions))
     return frozenset(used) - set(analysis.columns) - defined - {WEIGHT}

@@ -88,9 +88,19 @@ def feature_names(variable: str) -> tuple[str, ...]:
     -------
     tuple of str
         The names.
+
+    Raises
+    ------
+    InputError
+        If there is no such array.
     """
-    names = reduce(getattr, variable.split("::"), load_root())
-    return tuple(str(names[number]) for number in range(len(names)))  # an iterator gives addresses
+    try:
+        names = reduce(getattr, variable.split("::"), load_root())
+        return tuple(str(names[number]) for number in range(len(names)))  # an iterator gives addresses
+    except (AttributeError, TypeError):
+        raise InputError(
+            f"{variable}: no header defines an array of this name, which the analysis gives for the features of a model"
+        ) from None
 
 
 def peak_memory() -> int:

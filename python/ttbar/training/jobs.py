@@ -1,9 +1,9 @@
-"""The jobs that make and judge models of the jet assignment."""
+"""The jobs that train and evaluate models of the jet assignment."""
 
 import hashlib
 import platform
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -11,13 +11,14 @@ from pathlib import Path
 import click
 import xgboost
 
+from ttbar.analyses import catalogue
 from ttbar.analyses.analysis import Analysis
 from ttbar.execution import loop
 from ttbar.inputs.source import Source
 from ttbar.output import written_whole
 from ttbar.progress import say
 from ttbar.training import boosting, evaluation, matched_events, model_card
-from ttbar.training.evaluation import Judgement
+from ttbar.training.evaluation import Evaluation
 from ttbar.worker import Worker
 
 FORMATS = {".json": "json", ".ubj": "ubj"}
@@ -38,7 +39,7 @@ class Options:
     seed: int
 
 
-def train(options: Options) -> None:
+def train_model(options: Options) -> None:
     """Train a model; write it, its card and plots.
 
     Parameters
@@ -51,7 +52,8 @@ def train(options: Options) -> None:
     click.BadParameter
         If the name of the model does not tell its format, or the data set lacks a sample that was asked for.
     InputError
-        If a file is missing or wrong, or there are too few events to learn from.
+        If a file is missing or wrong, the analysis and its header contradict each other, or there are too few events to
+        learn from.
     AnalysisError
         If the event loop fails.
     """
@@ -64,9 +66,9 @@ def train(options: Options) -> None:
         ready = worker.ready()
         events = matched_events.read(options.source, options.analysis, worker)
     outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, ready.threads)
-    judgements = {
-        model_card.OUTCOME: evaluation.judge(outcome.scores, outcome.unseen["true_permutation"]),
-        **evaluation.judge_yardsticks(outcome.unseen, events.permutations),
+    evaluations = {
+        model_card.OUTCOME: evaluation.evaluate(outcome.scores, outcome.unseen["true_permutation"]),
+        **evaluation.evaluate_baselines(outcome.unseen, events.permutations),
     }
     model = bytes(outcome.shipped.model.save_raw(FORMATS[options.output.suffix]))
     card = model_card.text(
@@ -81,7 +83,7 @@ def train(options: Options) -> None:
         },
         events,
         outcome,
-        judgements,
+        evaluations,
     )
     plots = model_card.plots(events, outcome)
 
@@ -92,15 +94,15 @@ def train(options: Options) -> None:
     for path, content in files.items():
         with written_whole(path) as beside:
             beside.write_bytes(content)
-    say(evaluation.table(judgements))
-    for name, yardstick in judgements.items():
-        if yardstick.correct.value > judgements[model_card.OUTCOME].correct.value:
+    say(evaluation.table(evaluations))
+    for name, each in evaluations.items():
+        if each.correct.value > evaluations[model_card.OUTCOME].correct.value:
             say(f"the {name} is better than this model: train on more events, or search shallower trees (--search)")
     say(f"the model is {options.output}, its card {options.output.with_suffix('.md')}")
 
 
-def validate_model(source: Source, analysis: Analysis, model: Path, threads: int | None) -> dict[str, Judgement]:
-    """Judge a model on all matched events of a data set.
+def validate_model(source: Source, analysis: Analysis, model: Path, threads: int | None) -> dict[str, Evaluation]:
+    """Evaluate a model on all matched events of a data set.
 
     Parameters
     ----------
@@ -115,7 +117,7 @@ def validate_model(source: Source, analysis: Analysis, model: Path, threads: int
 
     Returns
     -------
-    dict of str to Judgement
+    dict of str to Evaluation
         The model and ways to do without it, by name.
 
     Raises
@@ -127,6 +129,7 @@ def validate_model(source: Source, analysis: Analysis, model: Path, threads: int
     AnalysisError
         If the event loop fails.
     """
+    analysis = replace(analysis, models=(matched_events.model_of(analysis),))
     with Worker(partial(loop.initialise, threads, analysis, (str(model),)), source.patience) as worker:
         say("Starting ROOT")
         ready = worker.ready()
@@ -135,15 +138,17 @@ def validate_model(source: Source, analysis: Analysis, model: Path, threads: int
         events = matched_events.read(source, analysis, worker)
     scores = boosting.predict(booster, events.records)
     return {
-        model.name: evaluation.judge(scores, events.records["true_permutation"]),
-        **evaluation.judge_yardsticks(events.records, events.permutations),
+        model.name: evaluation.evaluate(scores, events.records["true_permutation"]),
+        **evaluation.evaluate_baselines(events.records, events.permutations),
     }
 
 
 def _command(options: Options) -> str:
     """A command line for the options that matter."""
     source = options.source
+    analysis = options.analysis.name
     words: list[object] = ["ttbar", "train", "--dataset", source.dataset, "--samples", source.samples]
+    words += ["--analysis", analysis] if analysis != catalogue.DEFAULT else []
     words += [word for old, new in source.prefixes for word in ("--prefix", f"{old}={new}")]
     words += ["--tree", source.tree, "--bad-files", source.bad_files]
     words += ["--files", source.files] if source.files else []
