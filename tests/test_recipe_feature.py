@@ -158,9 +158,9 @@ def with_model(analysis: Analysis, **changes: str) -> Analysis:
     [
         ({"column": "features"}, ["features has 228 values", "12 times 20", "my::feature_names"]),
         ({"features": "ttbar::feature_names"}, ["my_features has 240 values", "12 times 19", "ttbar::feature_names"]),
-        ({"features": "my::names"}, ["my::names", "no header defines"]),
-        ({"features": "nobody::names"}, ["nobody::names", "no header defines"]),
-        ({"features": "my::with_delta_eta"}, ["my::with_delta_eta", "no header defines"]),
+        ({"features": "my::names"}, ["my::names", "no array of names"]),
+        ({"features": "nobody::names"}, ["nobody::names", "no array of names"]),
+        ({"features": "my::with_delta_eta"}, ["my::with_delta_eta", "no array of names"]),
         ({"jets": "good_jets"}, ["mine", "'good_jets'", "'my_features'"]),
     ],
 )
@@ -171,6 +171,20 @@ def test_a_model_that_contradicts_the_header_gives_a_sentence_and_no_model(chang
     for word in words:
         assert word in str(error.value)
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        'const char* const v1[] = {"a", "b c"}',
+        'constexpr std::array v2{"a", "b c"}',
+        'std::vector<std::string> v3{"a", "b c"}',
+    ],
+)
+def test_names_are_any_array(definition):
+    load_root().gInterpreter.Declare(f"namespace names {{ inline {definition}; }}")
+    variable = re.search(r"v\d", definition)[0]
+    assert loop.feature_names(f"names::{variable}") == ("a", "b c")
 
 
 def test_an_analysis_without_a_model_cannot_be_trained(source, mine, tmp_path):

@@ -20,31 +20,39 @@ namespace ttbar {
 using Permutation = std::array<int, 4>;
 
 /// The orderings of four jets with a > b, in lexicographic order.
-inline constexpr std::array permutations{Permutation{1, 0, 2, 3}, Permutation{1, 0, 3, 2}, Permutation{2, 0, 1, 3},
-                                         Permutation{2, 0, 3, 1}, Permutation{2, 1, 0, 3}, Permutation{2, 1, 3, 0},
-                                         Permutation{3, 0, 1, 2}, Permutation{3, 0, 2, 1}, Permutation{3, 1, 0, 2},
-                                         Permutation{3, 1, 2, 0}, Permutation{3, 2, 0, 1}, Permutation{3, 2, 1, 0}};
+inline constexpr std::array<Permutation, 12> permutations{{{1, 0, 2, 3},
+                                                           {1, 0, 3, 2},
+                                                           {2, 0, 1, 3},
+                                                           {2, 0, 3, 1},
+                                                           {2, 1, 0, 3},
+                                                           {2, 1, 3, 0},
+                                                           {3, 0, 1, 2},
+                                                           {3, 0, 2, 1},
+                                                           {3, 1, 0, 2},
+                                                           {3, 1, 2, 0},
+                                                           {3, 2, 0, 1},
+                                                           {3, 2, 1, 0}}};
 
 /// Names of the features of a permutation, in the order of the model's columns.
-inline constexpr std::array feature_names{"deltaR_lepton_b_lep",
-                                          "deltaR_W1_W2",
-                                          "deltaR_W1_b_had",
-                                          "deltaR_W2_b_had",
-                                          "deltaPhi_lepton_b_lep",
-                                          "deltaPhi_W1_W2",
-                                          "deltaPhi_W1_b_had",
-                                          "deltaPhi_W2_b_had",
-                                          "mass_lepton_b_lep",
-                                          "mass_W1_W2",
-                                          "mass_W1_W2_b_had",
-                                          "pt_W1",
-                                          "pt_W2",
-                                          "pt_b_had",
-                                          "pt_b_lep",
-                                          "mass_W1",
-                                          "mass_W2",
-                                          "mass_b_had",
-                                          "mass_b_lep"};
+inline constexpr std::array<const char*, 19> feature_names{"deltaR_lepton_b_lep",
+                                                           "deltaR_W1_W2",
+                                                           "deltaR_W1_b_had",
+                                                           "deltaR_W2_b_had",
+                                                           "deltaPhi_lepton_b_lep",
+                                                           "deltaPhi_W1_W2",
+                                                           "deltaPhi_W1_b_had",
+                                                           "deltaPhi_W2_b_had",
+                                                           "mass_lepton_b_lep",
+                                                           "mass_W1_W2",
+                                                           "mass_W1_W2_b_had",
+                                                           "pt_W1",
+                                                           "pt_W2",
+                                                           "pt_b_had",
+                                                           "pt_b_lep",
+                                                           "mass_W1",
+                                                           "mass_W2",
+                                                           "mass_b_had",
+                                                           "mass_b_lep"};
 
 /// The features of all permutations, row after row.
 using PermutationFeatures = std::array<float, permutations.size() * feature_names.size()>;

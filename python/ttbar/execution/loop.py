@@ -1,12 +1,12 @@
 """The event loop over a unit: what runs in the process that has ROOT."""
 
+import functools
 import hashlib
 import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +76,14 @@ def initialise(threads: int | None, analysis: Analysis, models: Sequence[str] = 
     )
 
 
-def feature_names(variable: str) -> tuple[str, ...]:
+@functools.cache
+def feature_names(expression: str) -> tuple[str, ...]:
     """Names of the features of a model; needs ROOT in this process.
 
     Parameters
     ----------
-    variable : str
-        A C++ array of names, e.g. `ttbar::feature_names`.
+    expression : str
+        C++, an array of names, e.g. `ttbar::feature_names`.
 
     Returns
     -------
@@ -92,15 +93,20 @@ def feature_names(variable: str) -> tuple[str, ...]:
     Raises
     ------
     InputError
-        If there is no such array.
+        If it is something else, or not there.
     """
-    try:
-        names = reduce(getattr, variable.split("::"), load_root())
-        return tuple(str(names[number]) for number in range(len(names)))  # an iterator gives addresses
-    except (AttributeError, TypeError):
+    variable = f"names_{hashlib.sha256(expression.encode()).hexdigest()}"
+    # The interpreter knows arrays that Python cannot see, such as those whose length it has counted itself.
+    strings = "[](const auto& names) { return std::vector<std::string>(std::begin(names), std::end(names)); }"
+    root = load_root()
+    if not root.gInterpreter.Declare(
+        f"namespace ttbar {{ const std::vector<std::string> {variable} = {strings}({expression}); }}"
+    ):
         raise InputError(
-            f"{variable}: no header defines an array of this name, which the analysis gives for the features of a model"
-        ) from None
+            f"{expression}: this is no array of names, which the analysis needs for the features of a model: define it "
+            "in one of its headers"
+        )
+    return tuple(map(str, getattr(root.ttbar, variable)))
 
 
 def peak_memory() -> int:
