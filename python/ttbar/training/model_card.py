@@ -92,10 +92,10 @@ decays to a lepton.
 
 ## Training
 
-The permutation that agrees with the generator is a signal row, the other eleven of its event are background. Folds are
+The permutation that agrees with the generator is a signal row, all others of its event are background. Folds are
 made of even and of odd event numbers. One event in {boosting.STOPPING} of each fold is left out of training and
-judgement: there, the log loss decides on the hyperparameters, and on the number of trees up to the largest one allowed.
-Trained on: {outcome.folds}.
+evaluation: there, the log loss decides on the hyperparameters, and on the number of trees up to the largest one
+allowed. Trained on: {outcome.folds}.
 
 | parameter | value |
 |---|---|
@@ -107,7 +107,7 @@ Log loss of the events left out, mean of both folds, of each combination that wa
 |{"---|" * (len(names) + 2)}
 {_tried(outcome)}
 
-## Judgement
+## Evaluation
 
 On {len(outcome.unseen)} matched events, each scored by a model with these hyperparameters that was trained on the other
 fold. *Correct* is the fraction of events in which the permutation of the highest score is the true one, *AUC* the area
@@ -115,7 +115,7 @@ under the ROC curve of true and wrong permutations.
 
 {evaluation.table(evaluations)}
 
-Peaks and widths of the chi-square are those of the judged events themselves. The b of the trijet is its jet with the
+Peaks and widths of the chi-square are those of the evaluated events themselves. The b of the trijet is its jet with the
 highest b-tag.
 
 ![ROC curves]({folder}/roc.png)
