@@ -100,10 +100,9 @@ def simulated_rows() -> np.ndarray:
         worker.call(loop.initialise, 1, agc_v1)
         dataset = worker.call(simulate, Path(folder), simulated, ["ttbar__nominal"], 1, False)
         samples = load_dataset(dataset, agc_v1.variations)
-        (sample,) = deliver(
-            samples, Request("Events", {**agc_v1.columns, **matched_events.GENERATOR_COLUMNS}, patience=600)
-        )
-        result = worker.call(matched_events.extract, Unit("ttbar", "nominal", sample.good), "Events", agc_v1)
+        (sample,) = deliver(samples, Request("Events", matched_events.columns_of(agc_v1), patience=600))
+        unit = Unit("ttbar", "nominal", sample.good)
+        result = worker.call(matched_events.extract, unit, "Events", agc_v1, agc_v1.models[0])
     events = np.concatenate(result.records)
     return events["features"][:N_EVENTS].reshape(N_EVENTS * N_ROWS, N_FEATURES)
 

@@ -1,7 +1,6 @@
 """Analyses of the user's own: the example, and the recipes of ARCHITECTURE.md, each through plots and fit."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +42,8 @@ def rebinned(region):
 universe = Vary(
     "jet_flavour",
     column="jet_scale",
-    expression="ROOT::RVec<ROOT::RVecD>{ttbar::uniform_jet_scale(Jet_pt, 1.05), ttbar::uniform_jet_scale(Jet_pt, 0.95)}",
+    expression="ROOT::RVec<ROOT::RVecD>{"
+    "ttbar::uniform_jet_scale(Jet_pt, 1.05), ttbar::uniform_jet_scale(Jet_pt, 0.95)}",
     systematics=(Systematic("jet flavour", "flavour_up", "flavour_down"),),
 )
 at = base.nodes.index(agc_v1.JET_ENERGY) + 1
@@ -312,4 +312,3 @@ def test_a_nominal_weight_multiplies_its_variations(toy, tmp_path):
     up, down = sums["weighted", "_btag_var_0_up"][0], sums["weighted", "_btag_var_0_down"][0]
     assert (up + down) / 2 == pytest.approx(sums["weighted", ""][0], rel=1e-9)
     assert up != pytest.approx(sums["plain", "_btag_var_0_up"][0], rel=0.05)
-    assert os.path.exists(weighted / "run.json")

@@ -1,5 +1,6 @@
-"""Models of the jet assignment: truth, training, judgement, and the way into the analysis."""
+"""Models of the jet assignment: truth, training, evaluation, and the way into the analysis."""
 
+import ast
 import hashlib
 import itertools
 import json
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
-import click
 import numpy as np
 import pytest
 import reference
@@ -19,18 +19,18 @@ from compare import compare_histograms
 from program import assert_fails, run_analysis, ttbar
 from scipy.stats import rankdata
 
+from ttbar import cli
 from ttbar.analyses import agc_v1
-from ttbar.errors import InputError
+from ttbar.errors import InputError, UsageError
 from ttbar.execution import loop
 from ttbar.execution.graph import book
 from ttbar.inputs.dataset import load_dataset
 from ttbar.inputs.source import Source
 from ttbar.library import load_root, resource
 from ttbar.simulate import simulate
-from ttbar.training import matched_events
-from ttbar.training.evaluation import Judgement
-from ttbar.training.matched_events import MATCHED_EVENT
-from ttbar.training.train import Options, train, validate_model
+from ttbar.training import jobs, matched_events
+from ttbar.training.evaluation import Evaluation
+from ttbar.training.jobs import Options, train_model, validate_model
 from ttbar.worker import Worker
 
 EVENTS = 60_000
@@ -50,7 +50,7 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-COLUMNS = {**agc_v1.COLUMNS, **matched_events.GENERATOR_COLUMNS}
+COLUMNS = matched_events.columns_of(agc_v1.analysis)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_a_real_file_without_a_top_has_no_labels(test_data, tmp_path):
     frame = load_root().RDataFrame("Events", str(path))
     labels = frame.Define("labels", "ttbar::quark_labels(GenPart_pdgId, GenPart_genPartIdxMother, GenPart_statusFlags)")
     assert frame.Sum("nGenPart").GetValue() > 0
-    assert labels.Define("labelled", "ROOT::VecOps::Sum(labels)").Sum("labelled").GetValue() == 0
+    assert labels.Define("labelled", "ROOT::VecOps::Sum(labels != ttbar::Label::none)").Sum("labelled").GetValue() == 0
 
     dataset = tmp_path / "dataset.json"
     dataset.write_text(json.dumps({"ttbar": {"nominal": {"files": [str(path)]}}}))
@@ -235,7 +235,7 @@ def test_the_analysis_takes_the_model_right_away(folder, trained, card, tmp_path
     dataset = folder / "toy" / "dataset.json"
     result = run_analysis("--dataset", dataset, "--model", trained, "--threads", 2, "--output", tmp_path)
     assert result.returncode == 0, result.stderr
-    used = json.loads((tmp_path / "run.json").read_text())["model"]["sha256"]
+    used = json.loads((tmp_path / "run.json").read_text())["models"][0]["sha256"]
     assert used == hashlib.sha256(trained.read_bytes()).hexdigest()
     assert table(card)["SHA-256"] == [f"`{used}`"]
     compare_histograms(tmp_path / "histograms.root", reference.run(reference.read_dataset(dataset), trained))
@@ -336,7 +336,7 @@ def test_the_card_says_what_another_computation_finds(card, events):
     best = min(tried, key=lambda values: tried[values][1])
     assert best == tuple(float(rows[name][0]) for name in names)
 
-    # ... and models of them judge what they have not seen.
+    # ... and models of them score what they have not seen.
     records = events.records
     parity, stopping = records["number"] % 2, records["number"] // 2 % 5 == 0
     labels = np.arange(12) == records["true_permutation"][:, None]
@@ -353,22 +353,22 @@ def test_the_card_says_what_another_computation_finds(card, events):
         losses.append(-np.mean(np.log(np.where(labels, predicted, 1 - predicted)[stops])))
     assert np.mean(losses) == pytest.approx(tried[best][1], abs=2e-5)
 
-    judged = records[~stopping]
-    n_judged, truth = len(judged), judged["true_permutation"]
-    assert f"On {n_judged} matched events" in card
+    evaluated = records[~stopping]
+    n_evaluated, truth = len(evaluated), evaluated["true_permutation"]
+    assert f"On {n_evaluated} matched events" in card
     for name, score in (
         ("boosted decision trees", scores[~stopping]),
-        ("chi-square of the W and top masses", chi_square(judged)),
-        ("trijet of the largest transverse momentum", largest_trijet(judged)),
+        ("chi-square of the W and top masses", chi_square(evaluated)),
+        ("trijet of the largest transverse momentum", largest_trijet(evaluated)),
     ):
-        assert_says(rows[name], *figures(score, truth), n_judged)
+        assert_says(rows[name], *figures(score, truth), n_evaluated)
     assert rows["random permutation"] == ["0.0833", "0.5000"]
 
 
 def test_a_fold_is_trained_on_its_events_alone(source, events, tmp_path):
     (tmp_path / "search.json").write_text('{"learning_rate": [0.3], "min_child_weight": [1], "subsample": [0.7]}')
     options = Options(source, agc_v1.analysis, tmp_path / "odd.ubj", "odd", tmp_path / "search.json", 10, 2, 5)
-    train(options)
+    train_model(options)
     records = events.records
     seen = (records["number"] % 2 == 1) & (records["number"] // 2 % 5 != 0)
     labels = (np.arange(12) == records["true_permutation"][:, None])[seen].ravel()
@@ -410,7 +410,7 @@ def test_bad_events_give_a_sentence_and_no_model(condition, columns, words, sour
     output.parent.mkdir()
     output.write_text("an earlier model")
     with pytest.raises(InputError) as error:
-        train(Options(bad, agc_v1.analysis, output, "both", None, 50, 2, 1))
+        train_model(Options(bad, agc_v1.analysis, output, "both", None, 50, 2, 1))
     assert "\n" not in str(error.value)
     for word in words:
         assert word in str(error.value)
@@ -431,7 +431,7 @@ def test_a_bad_search_is_told_before_anything_else(search, words, tmp_path):
     path = tmp_path / "search.json"
     path.write_text(search)
     with pytest.raises(InputError) as error:
-        train(
+        train_model(
             Options(replace(GOOD, dataset="nowhere.json"), agc_v1.analysis, tmp_path / "m.json", "both", path, 50, 1, 1)
         )
     for word in (str(path), *words):
@@ -448,14 +448,14 @@ def test_a_hyperparameter_that_xgboost_refuses(source, tmp_path):
 
 
 def test_the_name_of_a_model_tells_its_format(tmp_path):
-    with pytest.raises(click.BadParameter, match=r"\.json or \.ubj"):
-        train(Options(GOOD, agc_v1.analysis, tmp_path / "model.txt", "both", None, 50, 1, 1))
+    with pytest.raises(UsageError, match=r"\.json or \.ubj"):
+        train_model(Options(GOOD, agc_v1.analysis, tmp_path / "model.txt", "both", None, 50, 1, 1))
 
 
 # Models of other people.
 
 
-def test_a_model_is_judged_without_training(source, trained, events):
+def test_a_model_is_evaluated_without_training(source, trained, events):
     result = ttbar("validate-model", "--dataset", source.dataset, "--model", trained, "--threads", 2)
     assert result.returncode == 0, result.stderr
     rows = table(result.stdout)
@@ -485,24 +485,24 @@ def test_models_of_other_features_are_refused(source, events, tmp_path):
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_models_of_the_same_features_are_judged(source, events, named, tmp_path):
+def test_models_of_the_same_features_are_evaluated(source, events, named, tmp_path):
     path = other_model(tmp_path / "other.ubj", names=list(events.feature_names) if named else None)
-    judged = validate_model(source, agc_v1.analysis, path, 1)
-    assert judged["other.ubj"].auc.value < judged["chi-square of the W and top masses"].auc.value
+    evaluated = validate_model(source, agc_v1.analysis, path, 1)
+    assert evaluated["other.ubj"].auc.value < evaluated["chi-square of the W and top masses"].auc.value
 
 
-def better(one: Judgement, other: Judgement) -> float:
+def better(one: Evaluation, other: Evaluation) -> float:
     """How many standard deviations the area of one is above that of the other."""
     return (one.auc.value - other.auc.value) / np.hypot(one.auc.uncertainty, other.auc.uncertainty)
 
 
-def test_the_shipped_model_is_better_than_any_yardstick(source):
-    judged = validate_model(source, agc_v1.analysis, SHIPPED, 2)
-    model = judged.pop(SHIPPED.name)
-    assert len(judged) == 3
-    for yardstick in judged.values():
-        assert better(model, yardstick) > 5
-        assert model.correct.value > yardstick.correct.value
+def test_the_shipped_model_is_better_than_any_baseline(source):
+    evaluated = validate_model(source, agc_v1.analysis, SHIPPED, 2)
+    model = evaluated.pop(SHIPPED.name)
+    assert len(evaluated) == 3
+    for baseline in evaluated.values():
+        assert better(model, baseline) > 5
+        assert model.correct.value > baseline.correct.value
 
 
 def test_the_card_of_the_shipped_model():
@@ -510,18 +510,48 @@ def test_the_card_of_the_shipped_model():
     rows = table(card)
     assert rows["SHA-256"] == [f"`{hashlib.sha256(SHIPPED.read_bytes()).hexdigest()}`"]
     assert int(rows["all"][0]) >= 100_000
-    [judged] = re.findall(r"On (\d+) matched events", card)
-    assert int(judged) >= 100_000
+    [evaluated] = re.findall(r"On (\d+) matched events", card)
+    assert int(evaluated) >= 100_000
     correct, uncertainty = map(float, rows["boosted decision trees"][0].split(" ± "))
-    for yardstick in (
+    for baseline in (
         "random permutation",
         "chi-square of the W and top masses",
         "trijet of the largest transverse momentum",
     ):
-        assert correct > float(rows[yardstick][0].split(" ± ")[0]) + 10 * uncertainty
+        assert correct > float(rows[baseline][0].split(" ± ")[0]) + 10 * uncertainty
     for plot in re.findall(r"!\[.*\]\((.*)\)", card):
         assert (SHIPPED.parent / plot).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_layout_of_an_event_is_that_of_the_library():
-    assert load_root().gInterpreter.ProcessLine("sizeof(ttbar::MatchedEvent);") == MATCHED_EVENT.itemsize
+# Who imports whom.
+
+
+def imports(path: Path) -> set[tuple[str, bool]]:
+    """Names that a module imports, and whether it does so as it is imported itself."""
+    found = set()
+
+    def visit(node: ast.AST, at_once: bool) -> None:
+        if isinstance(node, ast.Import):
+            found.update((alias.name, at_once) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.update((f"{node.module}.{alias.name}", at_once) for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child, at_once and not isinstance(node, ast.FunctionDef))
+
+    visit(ast.parse(path.read_text()), True)
+    return found
+
+
+def test_nothing_but_the_command_line_imports_training_and_only_where_it_is_needed():
+    package = Path(cli.__file__).parent
+    users = set()
+    for path in package.rglob("*.py"):
+        if path.parent.name != "training":
+            users |= {(path.name, at_once) for name, at_once in imports(path) if name.startswith("ttbar.training")}
+    assert users == {("cli.py", False)}
+
+
+def test_training_knows_no_analysis():
+    for path in Path(jobs.__file__).parent.glob("*.py"):
+        assert not [name for name, _ in imports(path) if name.startswith("ttbar.analyses.agc")]
+        assert not [cut for cut in agc_v1.analysis.cuts[1:] if cut in path.read_text()]

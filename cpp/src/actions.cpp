@@ -199,6 +199,31 @@ class NotFiniteCounter : public ROOT::Detail::RDF::RActionImpl<NotFiniteCounter>
     std::shared_ptr<ULong64_t> total_;
 };
 
+/// Gathers events.
+class Taker : public ROOT::Detail::RDF::RActionImpl<Taker> {
+  public:
+    using Result_t = MatchedEvents;
+
+    explicit Taker(unsigned int slots) : slots_(slots), all_(std::make_shared<MatchedEvents>()) {}
+
+    std::shared_ptr<MatchedEvents> GetResultPtr() const { return all_; }
+    void Initialize() {}
+    void InitTask(TTreeReader* /*reader*/, unsigned int /*slot*/) {}
+    void Exec(unsigned int slot, const MatchedEvent& event) { slots_[slot].events.add(event); }
+    void Finalize() {
+        for (const auto& slot : slots_)
+            all_->add(slot.events);
+    }
+    std::string GetActionName() const { return "Take"; }
+
+  private:
+    struct alignas(64) Slot { // cache lines of its own
+        MatchedEvents events;
+    };
+    std::vector<Slot> slots_;
+    std::shared_ptr<MatchedEvents> all_;
+};
+
 } // namespace
 
 ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node) {
@@ -229,8 +254,8 @@ ROOT::RDF::RResultPtr<ULong64_t> count_not_finite(ROOT::RDF::RNode node, const s
     return NotFiniteCounter::book(node, columns, std::make_index_sequence<NotFiniteCounter::max_columns>());
 }
 
-ROOT::RDF::RResultPtr<std::vector<MatchedEvent>> take(ROOT::RDF::RNode node, const std::string& column) {
-    return node.Take<MatchedEvent>(column);
+ROOT::RDF::RResultPtr<MatchedEvents> take(ROOT::RDF::RNode node, const std::string& column) {
+    return node.Book<MatchedEvent>(Taker(node.GetNSlots()), {column});
 }
 
 ROOT::RDF::Experimental::RResultMap<ULong64_t> variations(ROOT::RDF::RResultPtr<ULong64_t> result) {

@@ -28,7 +28,12 @@ int best_row(const Forest& forest, const float* rows, std::size_t n_values) {
     for (const auto& entry : memo.entries)
         if (entry.forest == forest.id() && std::equal(begin, end, entry.rows.begin(), entry.rows.end()))
             return entry.best;
-    memo.scores.resize(n_values / forest.n_features());
+    if (n_values != permutations.size() * forest.n_features())
+        throw std::runtime_error("the rows of " + std::to_string(permutations.size()) + " permutations have " +
+                                 std::to_string(n_values) + " values, where those of the " +
+                                 std::to_string(forest.n_features()) + " features of model " + forest.path() +
+                                 " have " + std::to_string(permutations.size() * forest.n_features()));
+    memo.scores.resize(permutations.size());
     forest.probabilities(rows, memo.scores.size(), memo.scores.data());
     auto& entry = memo.entries[memo.oldest];
     memo.oldest = (memo.oldest + 1) % memo.entries.size();
@@ -36,6 +41,21 @@ int best_row(const Forest& forest, const float* rows, std::size_t n_values) {
     entry.rows.assign(begin, end);
     entry.best = static_cast<int>(std::max_element(memo.scores.begin(), memo.scores.end()) - memo.scores.begin());
     return entry.best;
+}
+
+ROOT::RVecF with_feature(const float* rows, std::size_t n_values, const ROOT::RVecI& selected, const Feature& feature) {
+    if (n_values % permutations.size() != 0)
+        throw std::invalid_argument("ttbar::with_feature: " + std::to_string(n_values) + " values are not rows of " +
+                                    std::to_string(permutations.size()) + " permutations");
+    const std::size_t n_features = n_values / permutations.size();
+    ROOT::RVecF longer;
+    longer.reserve(n_values + permutations.size());
+    for (const auto& [a, b, c, d] : permutations) {
+        longer.insert(longer.end(), rows, rows + n_features);
+        longer.push_back(static_cast<float>(feature(selected[a], selected[b], selected[c], selected[d])));
+        rows += n_features;
+    }
+    return longer;
 }
 
 } // namespace
@@ -82,6 +102,14 @@ PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVec
             add(jets[jet].mass);
     }
     return features;
+}
+
+ROOT::RVecF with_feature(const PermutationFeatures& features, const ROOT::RVecI& selected, const Feature& feature) {
+    return with_feature(features.data(), features.size(), selected, feature);
+}
+
+ROOT::RVecF with_feature(const ROOT::RVecF& features, const ROOT::RVecI& selected, const Feature& feature) {
+    return with_feature(features.data(), features.size(), selected, feature);
 }
 
 void require_features(const Forest& forest, const std::vector<std::string>& names) {

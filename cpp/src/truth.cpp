@@ -1,5 +1,7 @@
 #include "ttbar/truth.hpp"
 
+#include "numerics.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -12,12 +14,6 @@ namespace {
 constexpr int bottom = 5, top = 6, electron = 11, tau_neutrino = 16, w_boson = 24;
 constexpr int last_copy = 1 << 13; // of NanoAOD's statusFlags
 constexpr double matching_distance = 0.4;
-
-// Others take it for a plain record.
-static_assert(sizeof(MatchedEvent) ==
-              2 * sizeof(std::uint64_t) + sizeof(PermutationFeatures) + 5 * sizeof(MatchedEvent::Jets));
-
-constexpr double pi = 3.14159265358979323846;
 
 /// The record of the generator, as a family tree.
 class Ancestry {
@@ -49,9 +45,14 @@ double distance(double eta1, double phi1, double eta2, double phi2) {
     return std::hypot(eta1 - eta2, std::remainder(phi1 - phi2, 2 * pi));
 }
 
+template <typename Values>
+void append(const Values& values, std::vector<float>& to) {
+    to.insert(to.end(), values.begin(), values.end());
+}
+
 } // namespace
 
-ROOT::RVecI quark_labels(const ROOT::RVecI& id, const ROOT::RVecI& mother, const ROOT::RVecI& flags) {
+ROOT::RVec<Label> quark_labels(const ROOT::RVecI& id, const ROOT::RVecI& mother, const ROOT::RVecI& flags) {
     const Ancestry ancestry(id, mother);
     const int n_particles = static_cast<int>(id.size());
 
@@ -67,26 +68,26 @@ ROOT::RVecI quark_labels(const ROOT::RVecI& id, const ROOT::RVecI& mother, const
             is_leptonic[ancestry.first_copy(origin)] = true;
     }
 
-    ROOT::RVecI labels(n_particles, unlabelled);
+    ROOT::RVec<Label> labels(n_particles, Label::none);
     for (int i = 0; i < n_particles; ++i) {
         if (ancestry.kind(i) == 0 || ancestry.kind(i) > bottom || !(flags[i] & last_copy))
             continue;
         const int parent = ancestry.parent(i);
         if (ancestry.kind(parent) == w_boson)
-            labels[i] = from_w;
+            labels[i] = Label::from_w;
         else if (ancestry.kind(parent) == top)
-            labels[i] = is_leptonic[ancestry.first_copy(parent)] ? leptonic_b : hadronic_b;
+            labels[i] = is_leptonic[ancestry.first_copy(parent)] ? Label::leptonic_b : Label::hadronic_b;
     }
     return labels;
 }
 
-ROOT::RVecI matched_quarks(const ROOT::RVecF& quark_eta, const ROOT::RVecF& quark_phi, const ROOT::RVecI& labels,
+ROOT::RVecI matched_quarks(const ROOT::RVecF& quark_eta, const ROOT::RVecF& quark_phi, const ROOT::RVec<Label>& labels,
                            const ROOT::RVecF& jet_eta, const ROOT::RVecF& jet_phi, const ROOT::RVecI& selected) {
     ROOT::RVecI matched(selected.size(), -1);
     for (std::size_t i = 0; i < selected.size(); ++i) {
         double nearest = matching_distance;
         for (std::size_t quark = 0; quark < labels.size(); ++quark) {
-            if (labels[quark] == unlabelled)
+            if (labels[quark] == Label::none)
                 continue;
             const double here =
                 distance(quark_eta[quark], quark_phi[quark], jet_eta[selected[i]], jet_phi[selected[i]]);
@@ -99,9 +100,9 @@ ROOT::RVecI matched_quarks(const ROOT::RVecF& quark_eta, const ROOT::RVecF& quar
     return matched;
 }
 
-int true_permutation(const ROOT::RVecI& labels, const ROOT::RVecI& quarks) {
-    constexpr std::array<Label, 4> expected{from_w, from_w, hadronic_b, leptonic_b};
-    for (int i = 0; i < 4; ++i)
+int true_permutation(const ROOT::RVec<Label>& labels, const ROOT::RVecI& quarks) {
+    constexpr std::array expected{Label::from_w, Label::from_w, Label::hadronic_b, Label::leptonic_b};
+    for (std::size_t i = 0; i < expected.size(); ++i)
         if (quarks[i] < 0 || std::find(quarks.begin(), quarks.begin() + i, quarks[i]) != quarks.begin() + i)
             return -1;
     const auto agrees = [&](const Permutation& permutation) {
@@ -112,13 +113,38 @@ int true_permutation(const ROOT::RVecI& labels, const ROOT::RVecI& quarks) {
     return found == permutations.end() ? -1 : static_cast<int>(found - permutations.begin());
 }
 
-MatchedEvent matched_event(std::uint64_t number, int true_permutation, const PermutationFeatures& features,
+MatchedEvent matched_event(std::uint64_t number, int true_permutation, const ROOT::RVecF& features,
                            const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
                            const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected) {
     const auto of_jets = [&](const ROOT::RVecF& values) {
-        return MatchedEvent::Jets{values[selected[0]], values[selected[1]], values[selected[2]], values[selected[3]]};
+        MatchedEvent::Jets jets;
+        for (std::size_t i = 0; i < jets.size(); ++i)
+            jets[i] = values[selected[i]];
+        return jets;
     };
     return {number, true_permutation, features, of_jets(pt), of_jets(eta), of_jets(phi), of_jets(mass), of_jets(btag)};
+}
+
+void MatchedEvents::add(const MatchedEvent& event) {
+    number.push_back(event.number);
+    true_permutation.push_back(event.true_permutation);
+    append(event.features, features);
+    append(event.pt, pt);
+    append(event.eta, eta);
+    append(event.phi, phi);
+    append(event.mass, mass);
+    append(event.btag, btag);
+}
+
+void MatchedEvents::add(const MatchedEvents& events) {
+    number.insert(number.end(), events.number.begin(), events.number.end());
+    true_permutation.insert(true_permutation.end(), events.true_permutation.begin(), events.true_permutation.end());
+    append(events.features, features);
+    append(events.pt, pt);
+    append(events.eta, eta);
+    append(events.phi, phi);
+    append(events.mass, mass);
+    append(events.btag, btag);
 }
 
 } // namespace ttbar

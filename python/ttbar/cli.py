@@ -13,7 +13,6 @@ import click
 
 from ttbar import process, progress
 from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError
-from ttbar.library import resource
 from ttbar.terminal import one_line
 
 if TYPE_CHECKING:
@@ -325,10 +324,9 @@ def train(
     seed: int,
     **wanted: Any,
 ) -> None:
-    """Train a model of the jet assignment on simulated top pairs, and judge it."""
+    """Train a model of the jet assignment on simulated top pairs, and evaluate it."""
     from ttbar import interface
-    from ttbar.training.train import Options
-    from ttbar.training.train import train as train_model
+    from ttbar.training.jobs import Options, train_model
 
     source = interface.wanted(**wanted)
     train_model(Options(source, interface.loaded(analysis), output, folds, search, max_trees, threads, seed))
@@ -344,21 +342,20 @@ Example:
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
-    default=lambda: resource("models", "jet_assignment.json"),
     show_default="the one that comes with the program",
     help="xgboost model, JSON or UBJSON.",
 )
 @THREADS
-def validate_model(analysis: str, model: Path, threads: int | None, **wanted: Any) -> None:
-    """Judge a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
+def validate_model(analysis: str, model: Path | None, threads: int | None, **wanted: Any) -> None:
+    """Evaluate a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
     from rich.text import Text
 
     from ttbar import interface
+    from ttbar.training import jobs
     from ttbar.training.evaluation import table
-    from ttbar.training.train import validate_model as judge
 
-    judged = judge(interface.wanted(**wanted), interface.loaded(analysis), model, threads)
-    progress.show(Text(table(judged)))
+    evaluated = jobs.validate_model(interface.wanted(**wanted), interface.loaded(analysis), model, threads)
+    progress.show(Text(table(evaluated)))
 
 
 HISTOGRAMS = click.option(

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
+#include <string>
 
 using ROOT::RVecF;
 using ROOT::RVecI;
@@ -53,4 +55,29 @@ TEST_CASE("the features of a permutation, worked out by hand") {
     CHECK(row == expected);
     CHECK(ttbar::w_jets_delta_phi(phi, selected, 11) == 1.);
     CHECK(ttbar::w_jets_delta_phi(phi, selected, 0) == 6.);
+}
+
+TEST_CASE("a feature is added at the end of each row, with the stored jets of its permutation") {
+    constexpr auto names = ttbar::with_feature(ttbar::feature_names, "extra");
+    static_assert(names.size() == ttbar::feature_names.size() + 1);
+    CHECK(names.front() == ttbar::feature_names.front());
+    CHECK(names.back() == std::string("extra"));
+
+    ttbar::PermutationFeatures features;
+    for (std::size_t i = 0; i < features.size(); ++i)
+        features[i] = static_cast<float>(i);
+    const RVecI selected{1, 2, 4, 5};
+    const auto digits = [](int a, int b, int c, int d) { return 1000. * a + 100. * b + 10. * c + d; };
+    const auto once = ttbar::with_feature(features, selected, digits);
+    const auto twice = ttbar::with_feature(once, selected, [](int, int, int, int d) { return -d; });
+    REQUIRE(twice.size() == features.size() + 2 * ttbar::permutations.size());
+    auto value = twice.begin();
+    float next = 0;
+    for (const auto& [a, b, c, d] : ttbar::permutations) {
+        for (std::size_t i = 0; i < ttbar::feature_names.size(); ++i)
+            CHECK(*value++ == next++);
+        CHECK(*value++ == digits(selected[a], selected[b], selected[c], selected[d]));
+        CHECK(*value++ == -selected[d]);
+    }
+    CHECK_THROWS_AS(ttbar::with_feature(RVecF(25), selected, digits), std::invalid_argument);
 }

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+using ttbar::Label;
+
 namespace {
 
 constexpr int first_copy = 1 << 12, last_copy = 1 << 13, other_flags = 0x8dff;
@@ -31,7 +33,7 @@ struct Record {
         return parent;
     }
 
-    ROOT::RVecI labels() const { return ttbar::quark_labels(id, mother, flags); }
+    ROOT::RVec<Label> labels() const { return ttbar::quark_labels(id, mother, flags); }
 };
 
 /// A top, its W and its b with their copies.
@@ -60,10 +62,10 @@ TEST_CASE("labels follow the chains of copies to the parent") {
                 record.add_chain(sign * lepton, w_lep, n_copies);
                 record.add(-sign * (lepton + 1), w_lep);
 
-                ROOT::RVecI expected(record.id.size(), ttbar::unlabelled);
-                expected[b_had] = ttbar::hadronic_b;
-                expected[b_lep] = ttbar::leptonic_b;
-                expected[up] = expected[down] = ttbar::from_w;
+                ROOT::RVec<Label> expected(record.id.size(), Label::none);
+                expected[b_had] = Label::hadronic_b;
+                expected[b_lep] = Label::leptonic_b;
+                expected[up] = expected[down] = Label::from_w;
                 CHECK(ROOT::VecOps::All(record.labels() == expected));
             }
 }
@@ -75,8 +77,8 @@ TEST_CASE("a tau makes its W leptonic, and what the tau decays to has no label")
     record.add(16, w);
     record.add(-16, tau);
     const int quark = record.add(2, tau);
-    CHECK(record.labels()[b] == ttbar::leptonic_b);
-    CHECK(record.labels()[quark] == ttbar::unlabelled);
+    CHECK(record.labels()[b] == Label::leptonic_b);
+    CHECK(record.labels()[quark] == Label::none);
 }
 
 TEST_CASE("quarks of other parents, other particles and earlier copies have no label") {
@@ -90,8 +92,8 @@ TEST_CASE("quarks of other parents, other particles and earlier copies have no l
     record.add(1, w, first_copy);
     const auto labels = record.labels();
     for (const int i : {0, gluon, radiated, other_b, meson, meson + 1})
-        CHECK(labels[i] == ttbar::unlabelled);
-    CHECK(ROOT::VecOps::Sum(labels != ttbar::unlabelled) == 1);
+        CHECK(labels[i] == Label::none);
+    CHECK(ROOT::VecOps::Sum(labels != Label::none) == 1);
 }
 
 TEST_CASE("a lepton of the other top, or of a W without a top, does not make a b leptonic") {
@@ -103,10 +105,10 @@ TEST_CASE("a lepton of the other top, or of a W without a top, does not make a b
     record.add(13, w_lep);
     const int s = record.add(-3, other_w);
     const auto labels = record.labels();
-    CHECK(labels[b] == ttbar::hadronic_b);
-    CHECK(labels[b_lep] == ttbar::leptonic_b);
-    CHECK(labels[s] == ttbar::from_w);
-    CHECK(labels[w] == ttbar::unlabelled);
+    CHECK(labels[b] == Label::hadronic_b);
+    CHECK(labels[b_lep] == Label::leptonic_b);
+    CHECK(labels[s] == Label::from_w);
+    CHECK(labels[w] == Label::none);
 }
 
 TEST_CASE("two tops of one charge are told apart") {
@@ -115,8 +117,8 @@ TEST_CASE("two tops of one charge are told apart") {
     const auto [b2, w2] = add_top(record, 1, 3);
     record.add(-11, w2);
     record.add(2, w1);
-    CHECK(record.labels()[b1] == ttbar::hadronic_b);
-    CHECK(record.labels()[b2] == ttbar::leptonic_b);
+    CHECK(record.labels()[b1] == Label::hadronic_b);
+    CHECK(record.labels()[b2] == Label::leptonic_b);
 }
 
 TEST_CASE("a record without particles, or one that goes around in circles, gives no labels") {
@@ -126,12 +128,12 @@ TEST_CASE("a record without particles, or one that goes around in circles, gives
     record.add(5, 0);
     record.add(5, 2);
     record.add(5, 99);
-    CHECK(ROOT::VecOps::Sum(record.labels()) == 0);
+    CHECK(ROOT::VecOps::All(record.labels() == Label::none));
 }
 
 TEST_CASE("a jet takes the nearest labelled quark within 0.4") {
     const ROOT::RVecF quark_eta{0.f, 0.3f, 0.1f, 2.f}, quark_phi{0.f, 0.f, 0.f, 1.f};
-    const ROOT::RVecI labels{ttbar::from_w, ttbar::hadronic_b, ttbar::unlabelled, ttbar::leptonic_b};
+    const ROOT::RVec<Label> labels{Label::from_w, Label::hadronic_b, Label::none, Label::leptonic_b};
     const ROOT::RVecF jet_eta{0.1f, 0.2f, -0.39f, -0.41f, 2.2f, 2.2f}, jet_phi{0.f, 0.f, 0.f, 0.f, 1.34f, 1.35f};
     const auto match = [&](const ROOT::RVecI& selected) {
         const auto matched = ttbar::matched_quarks(quark_eta, quark_phi, labels, jet_eta, jet_phi, selected);
@@ -143,7 +145,7 @@ TEST_CASE("a jet takes the nearest labelled quark within 0.4") {
 }
 
 TEST_CASE("azimuth is a circle when jets are matched") {
-    const ROOT::RVecI labels{ttbar::from_w};
+    const ROOT::RVec<Label> labels{Label::from_w};
     const auto distance_less_than_limit = [&](float quark_phi, float jet_phi) {
         return ttbar::matched_quarks({0.f}, {quark_phi}, labels, {0.f}, {jet_phi}, {0})[0] == 0;
     };
@@ -155,44 +157,57 @@ TEST_CASE("azimuth is a circle when jets are matched") {
 }
 
 TEST_CASE("the true permutation is where the labels say, and a > b") {
-    const ROOT::RVecI labels{ttbar::unlabelled, ttbar::leptonic_b, ttbar::from_w, ttbar::hadronic_b, ttbar::from_w};
+    const ROOT::RVec<Label> labels{Label::none, Label::leptonic_b, Label::from_w, Label::hadronic_b, Label::from_w};
     ROOT::RVecI quarks{1, 2, 3, 4};
     do {
         const int found = ttbar::true_permutation(labels, quarks);
         REQUIRE(found >= 0);
         const auto& [a, b, c, d] = ttbar::permutations[found];
         CHECK(a > b);
-        CHECK(labels[quarks[a]] == ttbar::from_w);
-        CHECK(labels[quarks[b]] == ttbar::from_w);
-        CHECK(labels[quarks[c]] == ttbar::hadronic_b);
-        CHECK(labels[quarks[d]] == ttbar::leptonic_b);
+        CHECK(labels[quarks[a]] == Label::from_w);
+        CHECK(labels[quarks[b]] == Label::from_w);
+        CHECK(labels[quarks[c]] == Label::hadronic_b);
+        CHECK(labels[quarks[d]] == Label::leptonic_b);
     } while (std::next_permutation(quarks.begin(), quarks.end()));
 }
 
 TEST_CASE("an event that does not match has no true permutation") {
-    using Labels = ROOT::RVecI;
-    const Labels labels{ttbar::from_w, ttbar::from_w, ttbar::hadronic_b, ttbar::leptonic_b};
+    using Labels = ROOT::RVec<Label>;
+    const Labels labels{Label::from_w, Label::from_w, Label::hadronic_b, Label::leptonic_b};
     CHECK(ttbar::true_permutation(labels, {0, 1, 2, 3, -1}) >= 0); // a fifth jet does not matter
     CHECK(ttbar::true_permutation(labels, {0, 1, 2, -1, 3}) == -1);
     CHECK(ttbar::true_permutation(labels, {0, 0, 2, 3}) == -1); // two jets of one quark
-    CHECK(ttbar::true_permutation({ttbar::from_w, ttbar::from_w, ttbar::hadronic_b, ttbar::hadronic_b}, {0, 1, 2, 3}) ==
+    CHECK(ttbar::true_permutation({Label::from_w, Label::from_w, Label::hadronic_b, Label::hadronic_b}, {0, 1, 2, 3}) ==
           -1);
-    CHECK(ttbar::true_permutation({ttbar::from_w, ttbar::from_w, ttbar::leptonic_b, ttbar::leptonic_b}, {0, 1, 2, 3}) ==
+    CHECK(ttbar::true_permutation({Label::from_w, Label::from_w, Label::leptonic_b, Label::leptonic_b}, {0, 1, 2, 3}) ==
           -1);
-    CHECK(ttbar::true_permutation(Labels(4, ttbar::from_w), {0, 1, 2, 3}) == -1);
+    CHECK(ttbar::true_permutation(Labels(4, Label::from_w), {0, 1, 2, 3}) == -1);
 }
 
 TEST_CASE("a matched event holds its first four selected jets") {
-    ttbar::PermutationFeatures features{};
-    features.back() = 7;
+    const ROOT::RVecF features{5, 6, 7};
     const ROOT::RVecF pt{0, 1, 2, 3, 4, 5}, eta = pt + 10, phi = pt + 20, mass = pt + 30, btag = pt + 40;
     const auto event = ttbar::matched_event(1ull << 40, 11, features, pt, eta, phi, mass, btag, {1, 2, 4, 5, 0});
     CHECK(event.number == 1ull << 40);
     CHECK(event.true_permutation == 11);
-    CHECK(event.features == features);
+    CHECK(ROOT::VecOps::All(event.features == features));
     CHECK(event.pt == ttbar::MatchedEvent::Jets{1, 2, 4, 5});
     CHECK(event.eta == ttbar::MatchedEvent::Jets{11, 12, 14, 15});
     CHECK(event.phi == ttbar::MatchedEvent::Jets{21, 22, 24, 25});
     CHECK(event.mass == ttbar::MatchedEvent::Jets{31, 32, 34, 35});
     CHECK(event.btag == ttbar::MatchedEvent::Jets{41, 42, 44, 45});
+}
+
+TEST_CASE("the arrays of many events hold one event after the other") {
+    const ROOT::RVecF first{1, 2, 3, 4}, second = first + 10;
+    ttbar::MatchedEvents events, others, all;
+    events.add(ttbar::matched_event(1, 5, {7, 8}, first, first, first, first, first, {0, 1, 2, 3}));
+    others.add(ttbar::matched_event(2, 6, {9, 10}, second, second, second, second, second, {3, 2, 1, 0}));
+    all.add(events);
+    all.add(others);
+    CHECK(all.number == std::vector<std::uint64_t>{1, 2});
+    CHECK(all.true_permutation == std::vector<std::int64_t>{5, 6});
+    CHECK(all.features == std::vector<float>{7, 8, 9, 10});
+    for (const auto* jets : {&all.pt, &all.eta, &all.phi, &all.mass, &all.btag})
+        CHECK(*jets == std::vector<float>{1, 2, 3, 4, 14, 13, 12, 11});
 }

@@ -73,11 +73,11 @@ ROOT::RDF::RResultPtr<Bins> histogram(ROOT::RDF::RNode node, const RegularAxis& 
 /// @return the number
 ROOT::RDF::RResultPtr<ULong64_t> count_not_finite(ROOT::RDF::RNode node, const std::vector<std::string>& columns);
 
-/// Book the values of a column.
+/// Book the events that reach a node, to train and evaluate a jet assignment.
 /// @param node   the node
-/// @param column name of a column of matched events
+/// @param column column of type MatchedEvent
 /// @return the events; with several threads in any order
-ROOT::RDF::RResultPtr<std::vector<MatchedEvent>> take(ROOT::RDF::RNode node, const std::string& column);
+ROOT::RDF::RResultPtr<MatchedEvents> take(ROOT::RDF::RNode node, const std::string& column);
 
 /// All variations of a booked result; compiles what is booked so far.
 /// @param result what count or histogram gave

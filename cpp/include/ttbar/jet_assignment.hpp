@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,34 @@ using PermutationFeatures = std::array<float, permutations.size() * feature_name
 PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
                                          const ROOT::RVecF& mass, const ROOT::RVecI& selected, const Lepton& lepton);
 
+/// Names of features, with one more at the end.
+/// @param names names of features, e.g. ttbar::feature_names
+/// @param name  name of the new one
+/// @return the names, for a model that is trained on rows as from the other with_feature
+template <std::size_t N>
+constexpr std::array<const char*, N + 1> with_feature(const std::array<const char*, N>& names, const char* name) {
+    std::array<const char*, N + 1> longer{};
+    for (std::size_t i = 0; i < N; ++i)
+        longer[i] = names[i];
+    longer[N] = name;
+    return longer;
+}
+
+/// A feature of a permutation. The arguments are indices into the stored jets: a and b from the W, c the b of the
+/// hadronic top, d the b of the leptonic top.
+using Feature = std::function<double(int a, int b, int c, int d)>;
+
+/// Features of the permutations, with one more at the end of each row.
+/// @param features rows as from permutation_features
+/// @param selected indices of the selected jets, at least four
+/// @param feature  the new feature
+/// @return features, one row for each of ttbar::permutations
+ROOT::RVecF with_feature(const PermutationFeatures& features, const ROOT::RVecI& selected, const Feature& feature);
+
+/// The same for rows that have got features already.
+/// @throws std::invalid_argument if there is not a row for each of ttbar::permutations
+ROOT::RVecF with_feature(const ROOT::RVecF& features, const ROOT::RVecI& selected, const Feature& feature);
+
 /// Refuse a model that was not trained on certain features.
 /// @param forest the model
 /// @param names  names of the features, in the order of a row
@@ -80,10 +109,11 @@ void require_features(const Forest& forest, const std::vector<std::string>& name
 /// @return index into ttbar::permutations
 int best_permutation(const Forest& forest, const PermutationFeatures& features);
 
-/// The same for any number of rows and features.
+/// The same for any number of features.
 /// @param forest   model
-/// @param features rows of as many values as the model has features
-/// @return index of the row
+/// @param features a row for each of ttbar::permutations, of as many values as the model has features
+/// @return index into ttbar::permutations
+/// @throws std::runtime_error if there are more or fewer values
 int best_permutation(const Forest& forest, const ROOT::RVecF& features);
 
 /// The azimuthal difference of the two jets of the W, not wrapped: between 0 and a little over 2 pi.

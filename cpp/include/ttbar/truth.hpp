@@ -1,5 +1,5 @@
 /// @file
-/// Which jets are which according to the generator, to train and judge a jet assignment.
+/// Which jets are which according to the generator, to train and evaluate a jet assignment.
 #pragma once
 
 #include "jet_assignment.hpp"
@@ -8,12 +8,14 @@
 
 #include <array>
 #include <cstdint>
+#include <tuple>
+#include <vector>
 
 namespace ttbar {
 
 /// What a quark, or the jet that it makes, is in the decay of a top pair.
-enum Label : int {
-    unlabelled, ///< nothing of these
+enum class Label {
+    none,       ///< nothing of these
     from_w,     ///< from a W
     hadronic_b, ///< from a top whose W decays to quarks
     leptonic_b  ///< from a top whose W decays to a charged lepton, tau included, and a neutrino
@@ -25,7 +27,7 @@ enum Label : int {
 /// @param mother index of each particle's mother, smaller than its own; negative if there is none
 /// @param flags  NanoAOD's statusFlags
 /// @return the Label of each particle
-ROOT::RVecI quark_labels(const ROOT::RVecI& id, const ROOT::RVecI& mother, const ROOT::RVecI& flags);
+ROOT::RVec<Label> quark_labels(const ROOT::RVecI& id, const ROOT::RVecI& mother, const ROOT::RVecI& flags);
 
 /// The labelled quark that is nearest to each selected jet, within a distance of 0.4 in pseudorapidity and
 /// azimuth, where the azimuth is a circle.
@@ -35,7 +37,7 @@ ROOT::RVecI quark_labels(const ROOT::RVecI& id, const ROOT::RVecI& mother, const
 /// @param selected            indices of the selected jets
 /// @return index of a generated particle for each selected jet, -1 for a jet without; the first of
 ///         equally near
-ROOT::RVecI matched_quarks(const ROOT::RVecF& quark_eta, const ROOT::RVecF& quark_phi, const ROOT::RVecI& labels,
+ROOT::RVecI matched_quarks(const ROOT::RVecF& quark_eta, const ROOT::RVecF& quark_phi, const ROOT::RVec<Label>& labels,
                            const ROOT::RVecF& jet_eta, const ROOT::RVecF& jet_phi, const ROOT::RVecI& selected);
 
 /// The permutation that agrees with the generator.
@@ -43,29 +45,44 @@ ROOT::RVecI matched_quarks(const ROOT::RVecF& quark_eta, const ROOT::RVecF& quar
 /// @param quarks index of the generated particle of each selected jet, negative for a jet without; at least four
 /// @return index into ttbar::permutations; -1 unless the first four jets match four different quarks: two from
 ///         the W, one hadronic and one leptonic b
-int true_permutation(const ROOT::RVecI& labels, const ROOT::RVecI& quarks);
+int true_permutation(const ROOT::RVec<Label>& labels, const ROOT::RVecI& quarks);
 
-/// An event that serves to train and judge a jet assignment.
+/// An event that serves to train and evaluate a jet assignment.
 struct MatchedEvent {
-    /// Values of the first four selected jets.
-    using Jets = std::array<float, 4>;
+    /// Values of the first selected jets, those that a permutation assigns.
+    using Jets = std::array<float, std::tuple_size_v<Permutation>>;
 
     std::uint64_t number;          ///< number of the event
     std::int64_t true_permutation; ///< index into ttbar::permutations
-    PermutationFeatures features;  ///< as the analysis computes them
+    ROOT::RVecF features;          ///< as the analysis computes them, row after row
     Jets pt, eta, phi, mass;       ///< stored kinematics, pt and mass in GeV
     Jets btag;                     ///< b-tag scores
+};
+
+/// The same of many events, an array for each quantity: its values of one event after those of the other.
+struct MatchedEvents {
+    std::vector<std::uint64_t> number;
+    std::vector<std::int64_t> true_permutation;
+    std::vector<float> features, pt, eta, phi, mass, btag;
+
+    /// Add an event.
+    /// @param event the event
+    void add(const MatchedEvent& event);
+
+    /// Add events.
+    /// @param events the events
+    void add(const MatchedEvents& events);
 };
 
 /// Gather what is known of an event.
 /// @param number              number of the event
 /// @param true_permutation    index into ttbar::permutations
-/// @param features            features of its permutations
+/// @param features            features of its permutations, row after row
 /// @param pt,eta,phi,mass     stored kinematics of the jets, pt and mass in GeV
 /// @param btag                b-tag scores
 /// @param selected            indices of the selected jets, at least four
 /// @return the event
-MatchedEvent matched_event(std::uint64_t number, int true_permutation, const PermutationFeatures& features,
+MatchedEvent matched_event(std::uint64_t number, int true_permutation, const ROOT::RVecF& features,
                            const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
                            const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected);
 

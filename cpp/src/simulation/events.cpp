@@ -40,7 +40,6 @@ const std::vector<Sample>& samples() {
 
 namespace {
 
-constexpr double pi = 3.14159265358979323846;
 constexpr double beam_energy = 6500;
 
 // Masses and widths in GeV, and branching fractions.

@@ -3,6 +3,7 @@
 /// implementations; these do not.
 #pragma once
 
+#include "../numerics.hpp"
 #include "ttbar/philox.hpp"
 
 #include <array>
@@ -32,7 +33,7 @@ class Random {
     }
 
     /// @return a number between 0 and 1, neither of which it reaches
-    double uniform() { return (bits() + 0.5) / 4294967296.; }
+    double uniform() { return ttbar::uniform(bits()); }
 
     /// @return a number between low and high
     double uniform(double low, double high) { return low + (high - low) * uniform(); }
@@ -48,8 +49,8 @@ class Random {
 
     /// @return a number of the normal distribution
     double normal(double mean, double width) {
-        const double radius = std::sqrt(-2 * std::log(uniform()));
-        return mean + width * radius * std::cos(6.283185307179586 * uniform());
+        const double u = uniform(), v = uniform();
+        return mean + ttbar::normal(width, u, v);
     }
 
     /// @return an integer from 0 of the distribution in which each is less frequent than the one before by

@@ -26,6 +26,7 @@ SEED = "{seed}"
 
 _NAME = re.compile(r"\w[\w.+-]*")
 _COLUMN = re.compile(r"[A-Za-z_]\w*")
+_QUALIFIED = re.compile(r"::\s*([A-Za-z_]\w*)")
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,10 @@ class Model:
     features: str
     """C++ expression of the names of its features, in the order of a row, e.g. `ttbar::feature_names`."""
     column: str
-    """The column with its rows: one for each permutation."""
+    """The column with its rows, one for each permutation: `ttbar::PermutationFeatures` or `ROOT::RVecF`. The events
+    that reach it are those that the model is trained on."""
+    jets: str = "jets"
+    """The column with the indices of the selected jets, of which the permutations assign the first four."""
     trained_on: Literal["all", "even", "odd"] = "all"
     """Events, by their numbers, that training uses."""
 
@@ -311,6 +315,7 @@ class Analysis:
         _require_unique("histograms in the file", self._names_in_file())
         self._check_names()
         self._check_columns()
+        self._check_models()
         self._check_constants()
         self._check_fit()
 
@@ -349,6 +354,15 @@ class Analysis:
         return tuple((region, histogram) for region in self.regions for histogram in region.histograms)
 
     @property
+    def expressions(self) -> tuple[str, ...]:
+        """All C++ that events meet."""
+        steps = (*self.nodes, *(definition for region in self.regions for definition in region.definitions))
+        found = [step.condition if isinstance(step, Cut) else step.expression for step in steps]
+        found += [step.in_skim for step in steps if isinstance(step, Define) and step.in_skim]
+        found += [region.condition for region in self.regions]
+        return (*found, self.weight, *(variation.factors for variation in self.weight_variations))
+
+    @property
     def sources(self) -> tuple[Source, ...]:
         """All systematic uncertainties with variations, in the order in which a fit takes them."""
         simulated = tuple(process.name for process in self.simulated)
@@ -366,12 +380,8 @@ class Analysis:
     def reserved(self) -> frozenset[str]:
         """Names that no column of a file can have: RDataFrame would take them for it in expressions."""
         steps = (*self.nodes, *(definition for region in self.regions for definition in region.definitions))
-        expressions = [step.condition if isinstance(step, Cut) else step.expression for step in steps]
-        expressions += [step.in_skim for step in steps if isinstance(step, Define) and step.in_skim]
-        expressions += [self.weight, *(variation.factors for variation in self.weight_variations)]
-        expressions += [region.condition for region in self.regions]
         columns = {*self.columns, WEIGHT, *(step.column for step in steps if isinstance(step, Define))}
-        return frozenset(name for expression in expressions for name in identifiers(expression)) - columns
+        return frozenset(name for text in self.expressions for name in identifiers(text)) - columns
 
     @cached_property
     def sha256(self) -> str:
@@ -465,6 +475,21 @@ class Analysis:
         for column in (*shared, *(d.column for region in self.regions for d in region.definitions)):
             if not _COLUMN.fullmatch(column):
                 raise ValueError(f"{column!r} is not a name that a column can have in C++")
+        columns = {*self.columns, "weight", *shared, *(d.column for region in self.regions for d in region.definitions)}
+        for expression in self.expressions:
+            for name in columns.intersection(_QUALIFIED.findall(expression)):
+                raise ValueError(
+                    f"{expression!r} uses what is called like the column {name!r}, which RDataFrame takes it for: give "
+                    "one of them another name"
+                )
+
+    def _check_models(self) -> None:
+        """Check that the models have names, and their rows a column that all regions share."""
+        _require_unique("models", (model.name for model in self.models))
+        defined = [node.column for node in self.nodes if isinstance(node, Define)]
+        for model in self.models:
+            if model.column not in defined:
+                raise ValueError(f"the model {model.name!r} needs the column {model.column!r}, which no node defines")
 
     def _check_constants(self) -> None:
         """Check that there is a factor for each variation."""

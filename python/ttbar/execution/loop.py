@@ -1,12 +1,12 @@
 """The event loop over a unit: what runs in the process that has ROOT."""
 
+import functools
 import hashlib
 import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -79,21 +79,37 @@ def initialise(threads: int | None, analysis: Analysis, models: Sequence[str] = 
     )
 
 
-def feature_names(variable: str) -> tuple[str, ...]:
+@functools.cache
+def feature_names(expression: str) -> tuple[str, ...]:
     """Names of the features of a model; needs ROOT in this process.
 
     Parameters
     ----------
-    variable : str
-        A C++ array of names, e.g. `ttbar::feature_names`.
+    expression : str
+        C++, an array of names, e.g. `ttbar::feature_names`.
 
     Returns
     -------
     tuple of str
         The names.
+
+    Raises
+    ------
+    InputError
+        If it is something else, or not there.
     """
-    names = reduce(getattr, variable.split("::"), load_root())
-    return tuple(str(names[number]) for number in range(len(names)))  # an iterator gives addresses
+    variable = f"names_{hashlib.sha256(expression.encode()).hexdigest()}"
+    # The interpreter knows arrays that Python cannot see, such as those whose length it has counted itself.
+    strings = "[](const auto& names) { return std::vector<std::string>(std::begin(names), std::end(names)); }"
+    root = load_root()
+    if not root.gInterpreter.Declare(
+        f"namespace ttbar {{ const std::vector<std::string> {variable} = {strings}({expression}); }}"
+    ):
+        raise InputError(
+            f"{expression}: this is no array of names, which the analysis needs for the features of a model: define it "
+            "in one of its headers"
+        )
+    return tuple(map(str, getattr(root.ttbar, variable)))
 
 
 def peak_memory() -> int:

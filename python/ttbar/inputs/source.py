@@ -132,12 +132,13 @@ def adapted(analysis: Analysis, samples: Sequence[Sample]) -> Analysis:
         The same one if the data set gives none.
     """
     luminosity = samples[0].luminosity or analysis.luminosity
-    given = {sample.process: sample.cross_section for sample in samples if sample.cross_section}
+    given = {
+        sample.process: sample.cross_section
+        for sample in samples
+        if sample.cross_section and not analysis.process(sample.process).is_data
+    }
     processes = tuple(
-        replace(process, cross_section=given[process.name])
-        if process.name in given and not process.is_data
-        else process
-        for process in analysis.processes
+        replace(process, cross_section=given.get(process.name, process.cross_section)) for process in analysis.processes
     )
     return replace(analysis, luminosity=luminosity, processes=processes)
 

@@ -1,8 +1,7 @@
 """Boosted decision trees that are trained on matched events, with xgboost.
 
-Events are divided by their numbers. The parity tells the two folds: a model that is trained on one judges the other.
-One event in `STOPPING` is neither trained on nor judged: these decide when a training stops, and which hyperparameters
-win.
+Events are divided by their numbers. The parity tells the two folds: a model that is trained on one is evaluated on the
+other. One event in `STOPPING` serves neither: these decide when a training stops, and which hyperparameters win.
 """
 
 import threading
@@ -99,7 +98,7 @@ class Outcome:
     tried: Sequence[tuple[Training, Training]]
     """For each combination of hyperparameters the models trained on even and on odd events."""
     unseen: NDArray[Any]
-    """The events that are judged, of type `ttbar.training.matched_events.MATCHED_EVENT`."""
+    """The events for the evaluation, as in `MatchedEvents`."""
     scores: Scores
     """Their scores, by models of the same hyperparameters that have not seen them."""
 
@@ -214,7 +213,7 @@ def predict(model: xgboost.Booster, records: NDArray[Any]) -> Scores:
     model : xgboost.Booster
         A model, of which all trees are used.
     records : numpy.ndarray
-        Of type `ttbar.training.matched_events.MATCHED_EVENT`.
+        As in `MatchedEvents`.
 
     Returns
     -------

@@ -30,8 +30,8 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """How well a way to score permutations does."""
+class Evaluation:
+    """How good a way to score permutations is."""
 
     correct: Estimate
     """Fraction of events in which the permutation of the largest score is the true one, the first of equal scores."""
@@ -39,11 +39,7 @@ class Judgement:
     """Area under the ROC curve that true and wrong permutations make."""
 
 
-GUESS = Judgement(Estimate(1 / 12, 0.0), Estimate(0.5, 0.0))
-"""A permutation at random."""
-
-
-def judge(scores: Scores, true_permutation: NDArray[np.int64]) -> Judgement:
+def evaluate(scores: Scores, true_permutation: NDArray[np.int64]) -> Evaluation:
     """Compare scores with the truth.
 
     Parameters
@@ -55,7 +51,7 @@ def judge(scores: Scores, true_permutation: NDArray[np.int64]) -> Judgement:
 
     Returns
     -------
-    Judgement
+    Evaluation
         The uncertainty of the fraction is that of a binomial distribution. The permutations of an event are correlated,
         so that of the area is taken from its spread among parts of the events.
     """
@@ -64,7 +60,7 @@ def judge(scores: Scores, true_permutation: NDArray[np.int64]) -> Judgement:
     is_true = truth(true_permutation, scores.shape[1])
     n_parts = min(N_PARTS, n_events)
     parts = [roc_auc_score(is_true[part::n_parts].ravel(), scores[part::n_parts].ravel()) for part in range(n_parts)]
-    return Judgement(
+    return Evaluation(
         Estimate(correct, sqrt(correct * (1 - correct) / n_events)),
         Estimate(float(roc_auc_score(is_true.ravel(), scores.ravel())), float(np.std(parts, ddof=1) / sqrt(n_parts))),
     )
@@ -82,7 +78,7 @@ def chi_square(events: NDArray[Any], permutations: NDArray[np.int64]) -> Scores:
     Parameters
     ----------
     events : numpy.ndarray
-        Of type `ttbar.training.matched_events.MATCHED_EVENT`. Peaks and widths are the median and half of the central
+        As in `ttbar.training.matched_events.MatchedEvents`. Peaks and widths are the median and half of the central
         68 % of their own masses, which flatters this rule a little.
     permutations : numpy.ndarray
         Positions of the jets a, b, c and d in each permutation, shape (permutations, 4).
@@ -121,25 +117,38 @@ def trijet(events: NDArray[Any], permutations: NDArray[np.int64]) -> Scores:
     return np.where(tags[..., 2] == tags.max(axis=-1), pt, -1.0)
 
 
-YARDSTICKS: Mapping[str, Callable[[NDArray[Any], NDArray[np.int64]], Scores]] = MappingProxyType(
+BASELINES: Mapping[str, Callable[[NDArray[Any], NDArray[np.int64]], Scores]] = MappingProxyType(
     {"chi-square of the W and top masses": chi_square, "trijet of the largest transverse momentum": trijet}
 )
 """Rules that need no training."""
 
 
-def judge_yardsticks(events: NDArray[Any], permutations: NDArray[np.int64]) -> dict[str, Judgement]:
-    """Judge what needs no training, by name; arguments as in `chi_square`."""
-    true_permutation = events["true_permutation"]
-    judged = {name: judge(score(events, permutations), true_permutation) for name, score in YARDSTICKS.items()}
-    return {"random permutation": GUESS} | judged
-
-
-def table(judgements: Mapping[str, Judgement]) -> str:
-    """Lay out judgements as a table.
+def evaluate_baselines(events: NDArray[Any], permutations: NDArray[np.int64]) -> dict[str, Evaluation]:
+    """Evaluate what needs no training.
 
     Parameters
     ----------
-    judgements : mapping of str to Judgement
+    events, permutations
+        As in `chi_square`.
+
+    Returns
+    -------
+    dict of str to Evaluation
+        By name: a permutation at random, and `BASELINES`.
+    """
+    at_random = Evaluation(Estimate(1 / len(permutations), 0.0), Estimate(0.5, 0.0))
+    evaluations = {
+        name: evaluate(score(events, permutations), events["true_permutation"]) for name, score in BASELINES.items()
+    }
+    return {"random permutation": at_random, **evaluations}
+
+
+def table(evaluations: Mapping[str, Evaluation]) -> str:
+    """Lay out evaluations as a table.
+
+    Parameters
+    ----------
+    evaluations : mapping of str to Evaluation
         By name.
 
     Returns
@@ -147,8 +156,8 @@ def table(judgements: Mapping[str, Judgement]) -> str:
     str
         In Markdown.
     """
-    width = max(map(len, judgements))
-    rows = [f"| {name:{width}} | {judged.correct!s:15} | {judged.auc!s:15} |" for name, judged in judgements.items()]
+    width = max(map(len, evaluations))
+    rows = [f"| {name:{width}} | {each.correct!s:15} | {each.auc!s:15} |" for name, each in evaluations.items()]
     head = [f"| {'':{width}} | {'correct':15} | {'AUC':15} |", f"|{'-' * (width + 2)}|{'-' * 17}|{'-' * 17}|"]
     return "\n".join(head + rows)
 

@@ -1,9 +1,8 @@
 """Simulated top pairs of which the generator knows which jet is which: what a jet assignment learns from."""
 
-import ctypes
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -12,34 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttbar import worker
-from ttbar.analyses.analysis import NOMINAL, Analysis
+from ttbar.analyses.analysis import NOMINAL, Analysis, Define, Model
 from ttbar.errors import InputError
 from ttbar.execution import loop, units
-from ttbar.execution.graph import book_until
-from ttbar.execution.loop import Collect, Compile, feature_names
+from ttbar.execution.graph import book_until, define
+from ttbar.execution.loop import Collect, Compile
 from ttbar.execution.unit import Partial, Unit
 from ttbar.inputs.source import Source, dataset_file, get, list_samples
 from ttbar.library import load_root
 from ttbar.worker import Worker
 
-GENERATOR_COLUMNS = {
+COLUMNS = {
+    "event": "unsigned long",
+    **{f"Jet_{quantity}": "RVec<float>" for quantity in ("pt", "eta", "phi", "mass", "btagCSVV2")},
     "GenPart_eta": "RVec<float>",
     "GenPart_phi": "RVec<float>",
     "GenPart_pdgId": "RVec<int>",
     "GenPart_genPartIdxMother": "RVec<int>",
     "GenPart_statusFlags": "RVec<int>",
 }
-"""The columns that are read beside those of the analysis, and their types."""
-
-MATCHED_EVENT = np.dtype(
-    [
-        ("number", np.uint64),
-        ("true_permutation", np.int64),
-        ("features", np.float32, (12, 19)),
-        *((quantity, np.float32, (4,)) for quantity in ("pt", "eta", "phi", "mass", "btag")),
-    ]
-)
-"""`ttbar::MatchedEvent` as numpy sees it."""
+"""The columns that are read whether or not the analysis reads them, and their types."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +38,58 @@ class MatchedEvents:
     """Events whose first four selected jets are those of the four quarks, and where they come from."""
 
     records: NDArray[Any]
-    """Of type `MATCHED_EVENT`, sorted by event number."""
+    """A structured array of `ttbar::MatchedEvents`, sorted by event number: `number`, `true_permutation`, `features` of
+    shape (permutations, features), and `pt`, `eta`, `phi`, `mass` and `btag` of the four jets."""
     permutations: NDArray[np.int64]
-    """Positions of the jets a, b, c and d in each permutation, shape (12, 4)."""
+    """Positions of the jets a, b, c and d in each permutation, shape (permutations, 4)."""
     feature_names: tuple[str, ...]
     """Names of the features of a permutation."""
     cutflow: Mapping[str, int]
-    """Events after each cut; the last is `matched`."""
+    """Events after each cut; the last is `matched`, those before it are the analysis' own."""
     samples: tuple[str, ...]
     """Names of the samples."""
     dataset_sha256: str
     """Hash of the data set file."""
 
     @property
+    def selected(self) -> int:
+        """Number of events that the model has to do with."""
+        return [*self.cutflow.values()][-2]
+
+    @property
     def sha256(self) -> str:
         """Hash of the events, equal for equal events in other files."""
         return hashlib.sha256(self.records.tobytes()).hexdigest()
+
+
+def model_of(analysis: Analysis) -> Model:
+    """Find the model of an analysis that is trained or evaluated.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis.
+
+    Returns
+    -------
+    Model
+        Its first one.
+
+    Raises
+    ------
+    InputError
+        If it has none, or does not select jets before it.
+    """
+    if not analysis.models:
+        raise InputError(f"the analysis {analysis.name} has no model to train: name one in its 'models'")
+    model = analysis.models[0]
+    columns = [node.column for node in analysis.nodes if isinstance(node, Define)]
+    if model.jets not in columns[: columns.index(model.column)]:
+        raise InputError(
+            f"the analysis {analysis.name} defines no column {model.jets!r} before {model.column!r}: say in the "
+            f"'jets' of its model {model.name!r} which one has the indices of the selected jets"
+        )
+    return model
 
 
 def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
@@ -73,7 +100,7 @@ def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
     source : Source
         Which events to look at.
     analysis : Analysis
-        What the jet assignment is for.
+        The analysis whose jet assignment it is.
     worker : Worker
         A process that `loop.initialise` makes ready.
 
@@ -84,18 +111,25 @@ def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
 
     Raises
     ------
-    click.BadParameter
+    UsageError
         If the data set does not have a sample that was asked for.
     InputError
-        If a file is missing or wrong, knows nothing of the generator, or if no event matches.
+        If a file is missing or wrong or knows nothing of the generator, if no event matches, or if the analysis
+        contradicts itself: about its model, its features, or their names.
     AnalysisError
         If the event loop fails.
     """
+    model = model_of(analysis)
+    names = worker.call(loop.feature_names, model.features)
+    permutations = worker.call(assignments)
     dataset = dataset_file(source, worker)
-    columns = {**analysis.columns, **GENERATOR_COLUMNS}
-    checked = get(source, list_samples(source, dataset, analysis), columns, analysis.reserved)
+    checked = get(source, list_samples(source, dataset, analysis), columns_of(analysis), analysis.reserved)
     samples, partials = units.process(
-        "Matching", checked, lambda unit: worker.call(extract, unit, source.tree, analysis), worker, source.skip_bad
+        "Matching",
+        checked,
+        lambda unit: worker.call(extract, unit, source.tree, analysis, model),
+        worker,
+        source.skip_bad,
     )
     cutflow = reduce(add, partials.values()).cutflow[NOMINAL]
     *_, selected, matched = cutflow.values()
@@ -104,8 +138,6 @@ def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
             f"{dataset}: in none of {selected} selected events the first four jets are those of the quarks "
             "of a top pair with one lepton; give samples that have such events (--samples)"
         )
-    permutations = worker.call(assignments)
-    names = worker.call(feature_names, analysis.models[0].features)
     return MatchedEvents(
         ordered(np.concatenate([array for result in partials.values() for array in result.records])),
         np.array(permutations),
@@ -116,12 +148,28 @@ def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
     )
 
 
+def columns_of(analysis: Analysis) -> dict[str, str]:
+    """Columns of a file that are read, and their types.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis, which has the last word on the type of a column.
+
+    Returns
+    -------
+    dict of str to str
+        Types by name.
+    """
+    return {**COLUMNS, **analysis.columns}
+
+
 def assignments() -> tuple[tuple[int, ...], ...]:
     """Positions of the jets in each permutation, as the C++ code numbers them; needs ROOT in this process."""
     return tuple(tuple(int(jet) for jet in permutation) for permutation in load_root().ttbar.permutations)
 
 
-def extract(unit: Unit, tree: str, analysis: Analysis) -> Partial:
+def extract(unit: Unit, tree: str, analysis: Analysis, model: Model) -> Partial:
     """Find the events of a unit that match; needs ROOT in this process.
 
     Parameters
@@ -131,45 +179,57 @@ def extract(unit: Unit, tree: str, analysis: Analysis) -> Partial:
     tree : str
         Name of the TTree or RNTuple.
     analysis : Analysis
-        What the jet assignment is for.
+        The analysis.
+    model : Model
+        One of its models.
 
     Returns
     -------
     Partial
-        The cutflow goes on to the cut `matched`, the records are of type `MATCHED_EVENT`.
+        The cutflow ends with `matched`, the record is as in `MatchedEvents`.
+
+    Raises
+    ------
+    LoopFailed
+        If the loop fails.
+    InputError
+        If the rows of the model are not of as many values as it has features.
     """
+    taken: Any = None
 
     def book(events: Any) -> Compile:
+        nonlocal taken
         root = load_root()
-        model = analysis.models[0]
-        cuts, selected = book_until(events, analysis, model.column)
-        cuts["matched"] = (
-            selected.Define(
-                "labels", "ttbar::quark_labels(GenPart_pdgId, GenPart_genPartIdxMother, GenPart_statusFlags)"
-            )
-            .Define("quarks", "ttbar::matched_quarks(GenPart_eta, GenPart_phi, labels, Jet_eta, Jet_phi, jets)")
-            .Define("true_permutation", "ttbar::true_permutation(labels, quarks)")
-            .Filter("true_permutation >= 0")
-            .Define(
-                "matched_event",
-                f"ttbar::matched_event(event, true_permutation, {model.column}, "
-                "Jet_pt, Jet_eta, Jet_phi, Jet_mass, Jet_btagCSVV2, jets)",
-            )
+        cuts, node = book_until(events, analysis, model.column)
+        for column, expression in (
+            ("labels", "ttbar::quark_labels(GenPart_pdgId, GenPart_genPartIdxMother, GenPart_statusFlags)"),
+            ("quarks", f"ttbar::matched_quarks(GenPart_eta, GenPart_phi, labels, Jet_eta, Jet_phi, {model.jets})"),
+            ("true_permutation", "ttbar::true_permutation(labels, quarks)"),
+        ):
+            node = define(node, column, expression)
+        cuts["matched"] = node.Filter("true_permutation >= 0")
+        # What the analysis gives as an array becomes a vector as well.
+        rows = f"ROOT::RVecF({model.column}.begin(), {model.column}.end())"
+        matched = define(
+            cuts["matched"],
+            "matched_event",
+            f"ttbar::matched_event(event, true_permutation, {rows}, "
+            f"Jet_pt, Jet_eta, Jet_phi, Jet_mass, Jet_btagCSVV2, {model.jets})",
         )
         counts = {cut: root.ttbar.count(root.RDF.AsRNode(node)) for cut, node in cuts.items()}
-        taken = root.ttbar.take(root.RDF.AsRNode(cuts["matched"]), "matched_event")
+        taken = root.ttbar.take(root.RDF.AsRNode(matched), "matched_event")
         root.ttbar.report_progress(counts["all"], worker.counter_address())
 
         def collect() -> dict[str, Any]:
-            cutflow = {NOMINAL: {cut: int(count.GetValue()) for cut, count in counts.items()}}
-            return {"cutflow": cutflow, "records": (_as_array(taken.GetValue()),)}
+            return {"cutflow": {NOMINAL: {cut: int(count.GetValue()) for cut, count in counts.items()}}}
 
         def compile_() -> Collect:
             return collect  # what is not varied is compiled as the loop begins
 
         return compile_
 
-    return loop.run_unit(unit, tree, {**analysis.columns, **GENERATOR_COLUMNS}, book)
+    partial = loop.run_unit(unit, tree, columns_of(analysis), book)
+    return replace(partial, records=(_as_records(taken.GetValue(), model),))
 
 
 def ordered(records: NDArray[Any]) -> NDArray[Any]:
@@ -178,7 +238,7 @@ def ordered(records: NDArray[Any]) -> NDArray[Any]:
     Parameters
     ----------
     records : numpy.ndarray
-        Of type `MATCHED_EVENT`.
+        As in `MatchedEvents`.
 
     Returns
     -------
@@ -188,9 +248,24 @@ def ordered(records: NDArray[Any]) -> NDArray[Any]:
     return records[np.lexsort((*records["features"][:, 0].T, records["number"]))]
 
 
-def _as_array(events: Any) -> NDArray[Any]:
-    """Copy a std::vector of ttbar::MatchedEvent."""
-    if events.empty():
-        return np.empty(0, MATCHED_EVENT)
-    content = (ctypes.c_char * (events.size() * MATCHED_EVENT.itemsize)).from_address(load_root().addressof(events[0]))
-    return np.frombuffer(content, MATCHED_EVENT).copy()
+def _as_records(events: Any, model: Model) -> NDArray[Any]:
+    """Copy `ttbar::MatchedEvents`; the types are those of C++."""
+    permutations = assignments()
+    jets = (len(permutations[0]),)
+    shapes: dict[str, tuple[int, ...]] = {
+        "number": (),
+        "true_permutation": (),
+        "features": (len(permutations), len(loop.feature_names(model.features))),
+        **dict.fromkeys(("pt", "eta", "phi", "mass", "btag"), jets),
+    }
+    arrays = {name: np.asarray(getattr(events, name)) for name in shapes}
+    records = np.empty(len(arrays["number"]), [(name, arrays[name].dtype, shape) for name, shape in shapes.items()])
+    for name, array in arrays.items():
+        if array.size != records[name].size:
+            raise InputError(
+                f"the column {model.column} has {array.size / len(records):g} values in an event, where "
+                f"{' times '.join(map(str, shapes[name]))} are needed: {len(permutations)} permutations with the "
+                f"features of {model.features}"
+            )
+        records[name] = array.reshape(records[name].shape)
+    return records

@@ -14,11 +14,11 @@ from sklearn.metrics import roc_curve
 
 from ttbar.training import boosting, evaluation
 from ttbar.training.boosting import Outcome
-from ttbar.training.evaluation import Judgement, Scores
+from ttbar.training.evaluation import Evaluation, Scores
 from ttbar.training.matched_events import MatchedEvents
 
 OUTCOME = "boosted decision trees"
-"""What the judged models are called, in the table and in the plots."""
+"""What the trained models are called, in the table and in the plots."""
 
 STYLE: list[Any] = [mplhep.style.CMS, {"font.size": 20, "legend.fontsize": 16, "figure.constrained_layout.use": True}]
 SIZE = (8.0, 7.0)
@@ -32,7 +32,7 @@ def text(
     versions: Mapping[str, str],
     events: MatchedEvents,
     outcome: Outcome,
-    judgements: Mapping[str, Judgement],
+    evaluations: Mapping[str, Evaluation],
 ) -> str:
     """Write the card.
 
@@ -50,7 +50,7 @@ def text(
         All matched events.
     outcome : Outcome
         The training.
-    judgements : mapping of str to Judgement
+    evaluations : mapping of str to Evaluation
         How good it is on the unseen events, beside other ways, by name.
 
     Returns
@@ -59,7 +59,6 @@ def text(
         In Markdown.
     """
     shipped = outcome.shipped
-    matched, selected = events.cutflow["matched"], events.cutflow["one_btag"]
     fixed = {**boosting.FIXED, "seed": outcome.seed, **shipped.parameters}
     names = list(shipped.parameters)
     folder = Path(model).stem
@@ -88,15 +87,15 @@ decays to a lepton.
 |---|---|
 {_rows(events.cutflow)}
 
-{matched / selected:.1%} of the selected events are matched. SHA-256 of the matched events:
+{len(events.records) / events.selected:.1%} of the selected events are matched. SHA-256 of the matched events:
 `{events.sha256}`.
 
 ## Training
 
-The permutation that agrees with the generator is a signal row, the other eleven of its event are background. Folds are
+The permutation that agrees with the generator is a signal row, all others of its event are background. Folds are
 made of even and of odd event numbers. One event in {boosting.STOPPING} of each fold is left out of training and
-judgement: there, the log loss decides on the hyperparameters, and on the number of trees up to the largest one allowed.
-Trained on: {outcome.folds}.
+evaluation: there, the log loss decides on the hyperparameters, and on the number of trees up to the largest one
+allowed. Trained on: {outcome.folds}.
 
 | parameter | value |
 |---|---|
@@ -108,15 +107,15 @@ Log loss of the events left out, mean of both folds, of each combination that wa
 |{"---|" * (len(names) + 2)}
 {_tried(outcome)}
 
-## Judgement
+## Evaluation
 
 On {len(outcome.unseen)} matched events, each scored by a model with these hyperparameters that was trained on the other
 fold. *Correct* is the fraction of events in which the permutation of the highest score is the true one, *AUC* the area
 under the ROC curve of true and wrong permutations.
 
-{evaluation.table(judgements)}
+{evaluation.table(evaluations)}
 
-Peaks and widths of the chi-square are those of the judged events themselves. The b of the trijet is its jet with the
+Peaks and widths of the chi-square are those of the evaluated events themselves. The b of the trijet is its jet with the
 highest b-tag.
 
 ![ROC curves]({folder}/roc.png)
@@ -144,7 +143,7 @@ def plots(events: MatchedEvents, outcome: Outcome) -> dict[str, bytes]:
     """
     is_true = evaluation.truth(outcome.unseen["true_permutation"], outcome.scores.shape[1])
     scored = {OUTCOME: outcome.scores} | {
-        name: score(outcome.unseen, events.permutations) for name, score in evaluation.YARDSTICKS.items()
+        name: score(outcome.unseen, events.permutations) for name, score in evaluation.BASELINES.items()
     }
     with matplotlib.style.context(STYLE):
         figures = {

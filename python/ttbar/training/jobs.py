@@ -1,25 +1,27 @@
-"""The jobs that make and judge models of the jet assignment."""
+"""The jobs that train and evaluate models of the jet assignment."""
 
 import hashlib
 import platform
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import click
 import xgboost
 from rich.text import Text
 
+from ttbar.analyses import catalogue
 from ttbar.analyses.analysis import Analysis
+from ttbar.errors import UsageError
 from ttbar.execution import loop
 from ttbar.inputs.source import Source
+from ttbar.library import resource
 from ttbar.masking import masked
 from ttbar.output import written_whole
 from ttbar.progress import console, now, say
 from ttbar.training import boosting, evaluation, matched_events, model_card
-from ttbar.training.evaluation import Judgement
+from ttbar.training.evaluation import Evaluation
 from ttbar.worker import Worker
 
 FORMATS = {".json": "json", ".ubj": "ubj"}
@@ -40,7 +42,7 @@ class Options:
     seed: int
 
 
-def train(options: Options) -> None:
+def train_model(options: Options) -> None:
     """Train a model; write it, its card and plots.
 
     Parameters
@@ -50,15 +52,16 @@ def train(options: Options) -> None:
 
     Raises
     ------
-    click.BadParameter
+    UsageError
         If the name of the model does not tell its format, or the data set lacks a sample that was asked for.
     InputError
-        If a file is missing or wrong, or there are too few events to learn from.
+        If a file is missing or wrong, the analysis and its header contradict each other, or there are too few events to
+        learn from.
     AnalysisError
         If the event loop fails.
     """
     if options.output.suffix not in FORMATS:
-        raise click.BadParameter(f"{options.output} must end in {' or '.join(FORMATS)}", param_hint="--output")
+        raise UsageError("--output", f"{options.output} must end in {' or '.join(FORMATS)}")
     search = {**boosting.SEARCH, **(boosting.read_search(options.search) if options.search else {})}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with Worker(partial(loop.initialise, options.threads, options.analysis), options.source.patience) as worker:
@@ -66,10 +69,10 @@ def train(options: Options) -> None:
         ready = worker.ready()
         events = matched_events.read(options.source, options.analysis, worker)
     outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, ready.threads)
-    now("Judging the model")
-    judgements = {
-        model_card.OUTCOME: evaluation.judge(outcome.scores, outcome.unseen["true_permutation"]),
-        **evaluation.judge_yardsticks(outcome.unseen, events.permutations),
+    now("Evaluating the model")
+    evaluations = {
+        model_card.OUTCOME: evaluation.evaluate(outcome.scores, outcome.unseen["true_permutation"]),
+        **evaluation.evaluate_baselines(outcome.unseen, events.permutations),
     }
     model = bytes(outcome.shipped.model.save_raw(FORMATS[options.output.suffix]))
     card = model_card.text(
@@ -84,7 +87,7 @@ def train(options: Options) -> None:
         },
         events,
         outcome,
-        judgements,
+        evaluations,
     )
     plots = model_card.plots(events, outcome)
 
@@ -95,15 +98,17 @@ def train(options: Options) -> None:
     for path, content in files.items():
         with written_whole(path) as beside:
             beside.write_bytes(content)
-    console.print(Text(evaluation.table(judgements)), soft_wrap=True)
-    for name, yardstick in judgements.items():
-        if yardstick.correct.value > judgements[model_card.OUTCOME].correct.value:
+    console.print(Text(evaluation.table(evaluations)), soft_wrap=True)
+    for name, each in evaluations.items():
+        if each.correct.value > evaluations[model_card.OUTCOME].correct.value:
             say(f"the {name} is better than this model: train on more events, or search shallower trees (--search)")
     say(f"the model is {options.output}, its card {options.output.with_suffix('.md')}")
 
 
-def validate_model(source: Source, analysis: Analysis, model: Path, threads: int | None) -> dict[str, Judgement]:
-    """Judge a model on all matched events of a data set.
+def validate_model(
+    source: Source, analysis: Analysis, model: Path | None, threads: int | None
+) -> dict[str, Evaluation]:
+    """Evaluate a model on all matched events of a data set.
 
     Parameters
     ----------
@@ -111,43 +116,47 @@ def validate_model(source: Source, analysis: Analysis, model: Path, threads: int
         The events. They flatter a model that was trained on them.
     analysis : Analysis
         What it is for.
-    model : pathlib.Path
-        The model.
+    model : pathlib.Path or None
+        The model; None for the one that comes with the program.
     threads : int or None
         Number of threads, None for all cores.
 
     Returns
     -------
-    dict of str to Judgement
+    dict of str to Evaluation
         The model and ways to do without it, by name.
 
     Raises
     ------
-    click.BadParameter
+    UsageError
         If the data set does not have a sample that was asked for.
     InputError
         If a file is missing or wrong, no event matches, or the model has other features than the analysis.
     AnalysisError
         If the event loop fails.
     """
+    analysis = replace(analysis, models=(matched_events.model_of(analysis),))
+    model = model or resource(analysis.models[0].file)
     with Worker(partial(loop.initialise, threads, analysis, (str(model),)), source.patience) as worker:
         now("Starting ROOT")
         ready = worker.ready()
         # Through memory, where xgboost goes by the content of a file and not by its name, as the C++ code does.
         booster = xgboost.Booster({"nthread": ready.threads}, model_file=bytearray(model.read_bytes()))
         events = matched_events.read(source, analysis, worker)
-    now("Judging the model")
+    now("Evaluating the model")
     scores = boosting.predict(booster, events.records)
     return {
-        model.name: evaluation.judge(scores, events.records["true_permutation"]),
-        **evaluation.judge_yardsticks(events.records, events.permutations),
+        model.name: evaluation.evaluate(scores, events.records["true_permutation"]),
+        **evaluation.evaluate_baselines(events.records, events.permutations),
     }
 
 
 def _command(options: Options) -> str:
     """A command line for the options that matter."""
     source = options.source
+    analysis = options.analysis.name
     words: list[object] = ["ttbar", "train", "--dataset", masked(source.dataset), "--samples", source.samples]
+    words += ["--analysis", analysis] if analysis != catalogue.DEFAULT else []
     words += [word for old, new in source.prefixes for word in ("--prefix", f"{masked(old)}={masked(new)}")]
     words += ["--tree", source.tree, "--bad-files", source.bad_files]
     words += ["--files", source.files] if source.files else []
