@@ -43,7 +43,7 @@ three_btags = Region(
     title=r"1 lepton, $\geq$ 4 jets, $\geq$ 3 b tags",
     definitions=(
         Define("observable", "ttbar::scalar_sum(Jet_pt, jet_scale, jets)"),
-        Define("leading_pt", "mine::leading_pt(Jet_pt, jet_scale, jets)"),
+        Define("leading_pt", "mine::first_jet_pt(Jet_pt, jet_scale, jets)"),
     ),
     histograms=(
         Histogram("4j3b", (agc_v1.H_T, agc_v1.DELTAR)),

@@ -22,7 +22,7 @@ inline ROOT::RVecD muon_factors(const ROOT::RVecF& pt, double min_pt, double unc
 }
 
 /// @return scaled transverse momentum of the first selected jet, in GeV
-inline double leading_pt(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::RVecI& selected) {
+inline double first_jet_pt(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::RVecI& selected) {
     return pt[selected[0]] * scale[selected[0]];
 }
 

@@ -7,6 +7,7 @@ a hash. To change one, make a new one of it with `dataclasses.replace`.
 
 import hashlib
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -163,8 +164,20 @@ class Axis:
     """Plots merge so many bins into one."""
 
     def __post_init__(self) -> None:
-        """Fill in what is called after something else."""
+        """Fill in what is called after something else, and find contradictions."""
         object.__setattr__(self, "name", self.name or self.column)
+        if not (self.bins > 0 and self.low < self.high):
+            raise ValueError(f"the axis {self.column!r} needs a bin at least, and {self.low} below {self.high}")
+        if self.shown_merged < 1 or (self.bins % self.shown_merged and self.shown_from is None):
+            raise ValueError(
+                f"plots cannot merge {self.shown_merged} of the {self.bins} bins of {self.column!r} into one"
+            )
+        if self.shown_from is not None and not self.has_edge(self.shown_from):
+            raise ValueError(f"plots of {self.column!r} cannot begin at {self.shown_from}, which is no edge of a bin")
+
+    def has_edge(self, position: float) -> bool:
+        """Whether there is an edge of a bin at a position."""
+        return any(math.isclose(position, edge, rel_tol=1e-9, abs_tol=1e-9 * self.high) for edge in self.edges)
 
     @property
     def unit(self) -> str:
@@ -502,7 +515,7 @@ class Analysis:
         """Check that the fit only names what there is."""
         processes = {process.name for process in self.simulated}
         samples = {f"{process.name}__{name}" for process in self.processes for name in process.variations}
-        axes = {histogram.name: [axis.column for axis in histogram.axes] for _, histogram in self.histograms}
+        axes = {(each.name, axis.column): axis for _, each in self.histograms for axis in each.axes}
         acted_on = [name for each in self.fit.normalisations for name in each.processes]
         for name in (*self.fit.signal, *acted_on):
             if name not in processes:
@@ -511,11 +524,15 @@ class Analysis:
             if sample not in samples:
                 raise ValueError(f"the pseudodata name the sample {sample!r}, but there are only {', '.join(samples)}")
         for region in self.fit.regions:
-            if region.variable not in axes.get(region.histogram, ()):
+            axis = axes.get((region.histogram, region.variable))
+            if axis is None:
                 raise ValueError(
                     f"the fit's region {region.name!r} needs {region.variable!r} of the histogram "
                     f"{region.histogram!r}, which is not defined"
                 )
+            for edge in region.binning or ():
+                if not axis.has_edge(edge):
+                    raise ValueError(f"the fit's region {region.name!r} wants a bin edge at {edge:g}, where none is")
         _require_unique("regions of the fit", (region.name for region in self.fit.regions))
 
 
