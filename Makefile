@@ -6,7 +6,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake cpp models tests/cpp
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench format clean
+.PHONY: help setup run notebook test bench format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -15,6 +15,10 @@ setup: $(ENVIRONMENT)/.built ## environment, locked dependencies, C++ build
 
 run: setup ## run the analysis; ARGS="--threads 1" passes options on
 	$(BIN)/python run_analysis.py $(ARGS)
+
+notebook: setup ## open the walk from the data set to the cross-section in JupyterLab
+	$(BIN)/jupytext --to ipynb --output output/ttbar.ipynb notebooks/ttbar.md
+	$(BIN)/jupyter lab output/ttbar.ipynb
 
 test: setup ## all tests, C++ and Python
 	$(BIN)/ctest --test-dir build --output-on-failure --no-tests=error

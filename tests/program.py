@@ -59,7 +59,7 @@ def start_processing(*arguments: object) -> subprocess.Popen[str]:
 
 def workers_of(process: int) -> list[int]:
     children = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
-    return [child for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+    return [child for child in children if "ttbar.worker" in Path(f"/proc/{child}/cmdline").read_text()]
 
 
 def is_running(process: int) -> bool:

@@ -86,8 +86,8 @@ def assert_interrupted(result):
         (signal.SIGQUIT, "ttbar.inputs.source", "raise"),
         (signal.SIGTERM, "numpy", "swallow"),
         (signal.SIGINT, "hist", "raise"),
-        (signal.SIGINT, "multiprocessing.popen_spawn_posix", "raise"),
-        (signal.SIGTERM, "multiprocessing.popen_spawn_posix", "swallow"),
+        (signal.SIGINT, "multiprocessing.connection", "raise"),
+        (signal.SIGTERM, "multiprocessing.connection", "swallow"),
     ],
 )
 def test_an_interrupt_while_modules_are_imported(number, module, swallow, toy, tmp_path, ledger):

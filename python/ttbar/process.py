@@ -156,12 +156,10 @@ def _watch(reader: int) -> None:
 
 
 def _end() -> NoReturn:
-    """End the process at once, with a line and without children."""
+    """End the process at once, with a line; its workers end with it."""
     with last_line() as may_write, suppress(Exception):
         if may_write:
             os.write(2, (_SHOW_CURSOR if os.isatty(2) else b"") + b"error: interrupted\n")
-        for child in sys.modules["multiprocessing"].active_children():
-            child.kill()
     os._exit(Interrupted.exit_code)
 
 

@@ -128,7 +128,7 @@ class Display:
             TimeRemainingColumn(),
             TextColumn("{task.fields[detail]}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=not (console.is_terminal or console.is_jupyter),
             redirect_stdout=_shares_terminal(),
         )
         self._task = self._bar.add_task(description, total=total, detail=detail)

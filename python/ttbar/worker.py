@@ -1,19 +1,21 @@
 """Processes of their own for ROOT, so that a crash becomes an error message."""
 
 import ctypes
-import multiprocessing
+import json
+import mmap
 import os
 import pickle
 import signal
+import socket
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Event
 from types import TracebackType
@@ -28,6 +30,10 @@ Item = TypeVar("Item")
 
 REFRESH_S = 0.1
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+# A script that starts a process is not run again there, as `multiprocessing` would do, and no module of the working
+# folder is imported; all others are found where this process finds them.
+_MAIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ttbar.worker import serve; serve(*sys.argv[2:])"
 
 _counter: Any = ctypes.c_uint64()  # in a process that nobody has started, it counts for nobody
 
@@ -81,11 +87,12 @@ class Worker:
     """
 
     def __init__(self, setup: Callable[[], Any] = no_setup, patience: float = float("inf")) -> None:
-        self._context = multiprocessing.get_context("spawn")
-        self._counter: Any = self._context.Value(ctypes.c_uint64, lock=False)
+        self._memory = os.fdopen(os.memfd_create("progress"), "r+b")  # closed when it is forgotten
+        os.ftruncate(self._memory.fileno(), ctypes.sizeof(ctypes.c_uint64))
+        self._counter = _shared_counter(self._memory.fileno())
         self._setup = setup
         self._patience = patience
-        self._process: BaseProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
         self._setup_result: tuple[bool, Any] | None = None
         self.on_progress: Callable[[int], object] = lambda counted: None
@@ -145,26 +152,23 @@ class Worker:
         """Start a process that has run its setup, unless there is one."""
         if self.ended.is_set():
             raise WorkerDied("it was ended")
-        if self._process is not None and not self._process.is_alive():
+        if self._process is not None and self._process.poll() is not None:
             self._stop()  # it died while nobody looked, which is no fault of the next function
         if self._process is not None:
             return
-        self._connection, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._counter), daemon=True)
-        # These signals go to the whole group; this process decides what they mean, the new one never gets them.
-        # A file signal.py in the working folder is not the module that another Python starts with.
-        os.environ["PYTHONSAFEPATH"] = "1"
-        resource_tracker.ensure_running()  # which lets interrupts in again
-        with this_process.deferring():  # half a start leaves a process that fails with a traceback
+        ours, theirs = socket.socketpair()
+        shared = (theirs.fileno(), self._memory.fileno())
+        command = [sys.executable, "-P", "-c", _MAIN, json.dumps(sys.path), *map(str, shared)]
+        with theirs, this_process.deferring():  # half a start leaves a process that fails with a traceback
+            # These signals go to the whole group; this process decides what they mean, the new one never gets them.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, this_process.FROM_A_TERMINAL)
             try:
-                process.start()
-                self._process = process  # not earlier: `end` kills what is here
+                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=shared)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
+        self._connection = Connection(ours.detach())
         if self.ended.is_set():
-            process.kill()
+            self._process.kill()
         try:
             result = self._ask(self._setup, (), {})
         except WorkerDied as error:
@@ -178,7 +182,7 @@ class Worker:
         if self._process is None or self._connection is None:
             return
         self._process.kill()
-        self._process.join()
+        self._process.wait()
         self._connection.close()
         self._process, self._connection = None, None
 
@@ -189,7 +193,7 @@ class Worker:
         with suppress(OSError):  # that the process is gone is noticed below
             self._connection.send((function, args, kwargs))
         counted, alive = self._counter.value, time.monotonic()
-        while not wait([self._connection, self._process.sentinel], timeout=REFRESH_S):
+        while not self._polled():
             self.on_progress(self._counter.value)
             if self._counter.value != counted:
                 counted, alive = self._counter.value, time.monotonic()
@@ -199,10 +203,19 @@ class Worker:
         try:
             return self._connection.recv()  # type: ignore[no-any-return]
         except (EOFError, OSError, pickle.UnpicklingError):
-            self._process.join(timeout=REFRESH_S)
-            how = _how_it_ended(self._process.exitcode)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=REFRESH_S)
+            how = _how_it_ended(self._process.poll())
             self._stop()
             raise WorkerDied(how) from None
+
+    def _polled(self) -> bool:
+        """Wait a moment for an answer, or for the end of the process."""
+        assert self._connection is not None
+        try:
+            return self._connection.poll(REFRESH_S)
+        except OSError:
+            return True
 
 
 def _value(result: Any) -> Any:
@@ -285,10 +298,24 @@ def count(number: int) -> None:
     _counter.value += number
 
 
-def _serve(connection: "Connection[Any, Any]", counter: Any) -> None:
-    """Run what the process that started this one asks for, until it is gone."""
+def _shared_counter(memory: int) -> ctypes.c_uint64:
+    """A counter in memory that processes share, given its file descriptor."""
+    return ctypes.c_uint64.from_buffer(mmap.mmap(memory, ctypes.sizeof(ctypes.c_uint64)))
+
+
+def serve(socket_descriptor: str, memory_descriptor: str) -> None:
+    """Run what the process that started this one asks for, until it is gone.
+
+    Parameters
+    ----------
+    socket_descriptor, memory_descriptor : str
+        Numbers of file descriptors: of the socket to that process, and of the counter that both share.
+    """
     global _counter
-    _counter = counter
+    for descriptor in (int(socket_descriptor), int(memory_descriptor)):
+        os.set_inheritable(descriptor, False)
+    connection: Connection[Any, Any] = Connection(int(socket_descriptor))
+    _counter = _shared_counter(int(memory_descriptor))
     this_process.guard_streams()
     # If that process dies, however suddenly, nobody waits for this one.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -70,7 +70,7 @@ class Cutflow(Record[Mapping[str, Any]]):
         return table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Parameter:
     """A parameter of a fit, at its best fit."""
 
@@ -79,7 +79,7 @@ class Parameter:
     kind: str
     """`free`, `systematic` or `statistical`."""
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Value and uncertainty."""
         return f"{self.value:.4f} ± {self.uncertainty:.4f}"
 
