@@ -149,6 +149,15 @@ def write(folder, filled):
     return path
 
 
+def write_anything(folder, filled):
+    """Write the projections, also of what the program would refuse to write."""
+    path = folder / "histograms.root"
+    with uproot.recreate(path) as file:
+        for name, histogram in filled.items():
+            file[f"observable/{name}"] = histogram.project("observable")
+    return path
+
+
 def write_top(folder, filled):
     """As other programs write them: one-dimensional at the top."""
     path = folder / "other.root"
@@ -500,7 +509,8 @@ def test_libraries_are_quiet(tmp_path, run, small_config, capfd, recwarn):
     fit(write(tmp_path, with_data(run, ttbar=1.0)), tmp_path, config=small_config)
     out, err = capfd.readouterr()
     assert out == ""
-    assert all(line.startswith("fit: ") for line in err.splitlines())
+    phases = {"Minimising", "Computing the covariance matrix", "Plotting the fit"}
+    assert all(line.startswith("fit: ") or line in phases for line in err.splitlines())
     assert not recwarn.list
 
 
@@ -1006,7 +1016,7 @@ def test_variances_that_cannot_be(tmp_path, run, name, variance):
     broken = run[name].copy()
     broken.view()["variance"][7, :] = variance
     with pytest.raises(InputError, match=f"bins 8 of 25 of {name} have a negative variance, or one that is no finite"):
-        templates_of(write(tmp_path, run | {name: broken}))
+        templates_of(write_anything(tmp_path, run | {name: broken}))
 
 
 MISTAKES = {

@@ -112,6 +112,7 @@ def fit(
             content["ranking"] = rank(model, data, best)
         if scan:
             content["scan"] = scan_likelihood(model, data, best)
+        now("Plotting the fit")
         fit_plots.draw(content, output)
     write_json(output / "fit.json", content)
     poi, quality = content["parameters"][content["parameter_of_interest"]], content["goodness_of_fit"]
