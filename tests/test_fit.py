@@ -1165,7 +1165,7 @@ def test_fit_that_fails(tmp_path, run, small_config, monkeypatch):
     assert not (tmp_path / "yields.txt").exists()
     assert path.exists()
     (tmp_path / "run.json").write_text("{}")
-    report(tmp_path)
+    report(tmp_path, analysis)
     page = (tmp_path / "report.html").read_text()
     assert '<span id="failure">the fit does not converge</span>' in page
     assert "changes the norm by more than half" in page
@@ -1175,7 +1175,7 @@ def test_fit_that_fails(tmp_path, run, small_config, monkeypatch):
 def test_page_of_a_fit_that_cannot_be_made(tmp_path):
     write_failure(tmp_path, "there is no histogram <b>4j1bb_ttbar</b>")
     (tmp_path / "run.json").write_text("{}")
-    report(tmp_path)
+    report(tmp_path, analysis)
     assert "there is no histogram &lt;b&gt;4j1bb_ttbar&lt;/b&gt;</span>" in (tmp_path / "report.html").read_text()
 
 
