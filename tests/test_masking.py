@@ -8,6 +8,7 @@ from http_server import HTTPServer, refuse
 from program import assert_fails, run_analysis, ttbar
 from xrootd_server import XRootDServer
 
+from ttbar.analyses.agc_v1 import analysis as agc_v1
 from ttbar.inputs.source import Source
 from ttbar.library import load_root
 from ttbar.masking import masked, masked_everywhere
@@ -212,10 +213,10 @@ def test_what_is_kept_with_secrets_is_for_its_owner_alone(toy, tmp_path, server,
 
 
 def test_the_command_on_a_model_card_tells_none(tmp_path):
-    train = pytest.importorskip("ttbar.training.train")
+    jobs = pytest.importorskip("ttbar.training.jobs")
     dataset, prefix = f"https://h/d.json?token={SECRET}", ("root://h/", f"root://me:{SECRET}@h/")
     source = Source(dataset, "all", None, (prefix,), "Events", "stop", None, None, 60)
-    command = train._command(train.Options(source, tmp_path / "model.json", "both", None, 10, None, 1))
+    command = jobs._command(jobs.Options(source, agc_v1, tmp_path / "model.json", "both", None, 10, None, 1))
     assert SECRET not in command
     assert "--prefix 'root://h/=root://me:***@h/'" in command
 
@@ -225,7 +226,7 @@ def test_a_page_of_a_run_that_was_not_masked_is(tmp_path):
     file = {"path": address, "reason": f"{address}: is gone", "sample": "wjets__nominal"}
     run = {"options": {"prefixes": [["a", address]], "dataset": address}, "files": [file]}
     (tmp_path / "run.json").write_text(json.dumps(run))
-    report(tmp_path)
+    report(tmp_path, agc_v1)
     page = (tmp_path / "report.html").read_text()
     assert SECRET not in page
     assert page.count("https://me:***@h/a.root?token=***") >= 4

@@ -29,6 +29,9 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 REFRESH_S = 0.1
+START_PATIENCE_S = 120.0
+"""A process that starts may take so long: it reads hundreds of megabytes, perhaps from a shared disk."""
+
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 # A script that starts a process is not run again there, as `multiprocessing` would do, and no module of the working
@@ -137,7 +140,7 @@ class Worker:
             If it did not even live to its beginning.
         """
         self.start()
-        return _value(self._ask(function, args, kwargs))  # type: ignore[no-any-return]
+        return _value(self._ask(function, args, kwargs, self._patience))  # type: ignore[no-any-return]
 
     def ready(self) -> Any:
         """Start a process unless there is one; what its setup returned comes back."""
@@ -170,7 +173,7 @@ class Worker:
         if self.ended.is_set():
             self._process.kill()
         try:
-            result = self._ask(self._setup, (), {})
+            result = self._ask(self._setup, (), {}, max(self._patience, START_PATIENCE_S))
         except WorkerDied as error:
             raise WorkerNotStarted(str(error)) from None
         self._setup_result = self._setup_result or result
@@ -186,7 +189,7 @@ class Worker:
         self._connection.close()
         self._process, self._connection = None, None
 
-    def _ask(self, function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[bool, Any]:
+    def _ask(self, function: Callable[..., Any], args: Any, kwargs: Any, patience: float) -> tuple[bool, Any]:
         """Let the process call a function: whether that succeeded, and what it returned or raised."""
         assert self._process is not None
         assert self._connection is not None
@@ -197,9 +200,9 @@ class Worker:
             self.on_progress(self._counter.value)
             if self._counter.value != counted:
                 counted, alive = self._counter.value, time.monotonic()
-            elif time.monotonic() - alive > self._patience:
+            elif time.monotonic() - alive > patience:
                 self._stop()
-                raise WorkerDied(f"no sign of life for {self._patience:.0f} s")
+                raise WorkerDied(f"no sign of life for {patience:.0f} s")
         try:
             return self._connection.recv()  # type: ignore[no-any-return]
         except (EOFError, OSError, pickle.UnpicklingError):

@@ -103,8 +103,8 @@ def provenance(
                 "nevts": sample.nevts,
                 "expected": sample.entries,
                 "processed": partials[sample.name].events,
-                "anomalies": dict(partials[sample.name].anomalies),
             }
+            | ({"anomalies": dict(found)} if (found := partials[sample.name].anomalies) else {})
             for sample in samples
         },
         "files": accounts(samples),
