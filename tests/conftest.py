@@ -1,6 +1,7 @@
 """What all Python tests share."""
 
 import os
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,11 @@ import pytest
 
 # What a test compiles runs for a moment; `run_analysis(everything=True)` compiles as users do.
 os.environ.setdefault("EXTRA_CLING_ARGS", "-O0")
+
+# What starts tests in the background may ignore these; the programs that are tested would inherit that.
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 Outcome = Literal["detected", "recovered", "undetectable", "wrong"]
 OUTCOMES: tuple[Outcome, ...] = ("detected", "recovered", "undetectable", "wrong")
