@@ -17,6 +17,7 @@ from scipy import ndimage
 from ttbar.errors import InputError
 from ttbar.reading import read_json
 from ttbar.results.histograms import read
+from ttbar.shown import Shown
 
 Values = NDArray[np.float64]
 
@@ -62,8 +63,8 @@ class Difference:
         return not self.migrated
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Outcome of a comparison."""
 
     a: Path
