@@ -30,10 +30,7 @@ def test_what_is_public_is_documented_and_typed():
         public = getattr(ttbar, name)
         assert inspect.getdoc(public), name
         if inspect.isfunction(public):
-            assert (
-                "return" in inspect.signature(public).parameters
-                or public.__annotations__["return"] is not inspect._empty
-            )
+            assert "return" in public.__annotations__, name
     assert set(ttbar.__all__) <= set(dir(ttbar))
     assert (Path(ttbar.__file__).parent / "py.typed").exists()
 
@@ -125,5 +122,5 @@ def test_bad_files_are_shown_by_a_check(toy, tmp_path):
     checked = ttbar.check(tmp_path / "dataset.json")
     assert [record.path for record in checked.bad] == [str(tmp_path / "gone.root")]
     assert "ttbar__nominal" in repr(checked)
-    with pytest.raises(ttbar.InputError, match="gone.root"):
+    with pytest.raises(ttbar.InputError, match=r"gone\.root"):
         checked.require_usable()
