@@ -59,7 +59,8 @@ def test_results_are_objects(result, toy):
     assert selected.value == pytest.approx(weight * cutflow[-2]["events"])
     assert result.metrics["events"] == 6000
     assert result.provenance["options"]["dataset"] == str(toy)
-    assert result.analysis == agc_v1.analysis
+    assert result.analysis == agc_v1.analysis == ttbar.analyses.load("agc-v1")
+    assert len(result.provenance["commit"].removesuffix("-dirty")) == 40
     assert "one_btag" in repr(result.cutflow)
     assert "histograms.root" in repr(result)
     assert "text/html" in result.cutflow._repr_mimebundle_([], [])

@@ -23,6 +23,7 @@ from ttbar.analyses.analysis import (
     Vary,
     WeightVariation,
 )
+from ttbar.analyses.catalogue import load
 
 __all__ = [
     "NOMINAL",
@@ -42,4 +43,5 @@ __all__ = [
     "Systematic",
     "Vary",
     "WeightVariation",
+    "load",
 ]

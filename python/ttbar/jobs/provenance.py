@@ -1,12 +1,14 @@
 """What a result is made of, and how long it took."""
 
 import platform
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ttbar.analyses.analysis import Analysis
@@ -84,6 +86,7 @@ def provenance(
             "ROOT": ready.root_version,
             **{package: version(package) for package in PACKAGES},
         },
+        "commit": _commit(),
         "code": ready.code,
         "options": {**options["source"], **chosen},
         "analysis": {
@@ -109,6 +112,16 @@ def provenance(
         },
         "files": accounts(samples),
     }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that the package is in, `-dirty` behind it if it is changed; None if it is in none."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        described = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None
 
 
 def accounts(samples: Sequence[CheckedSample]) -> list[dict[str, Any]]:
