@@ -268,6 +268,7 @@ def fit(
     from ttbar.results.fit import fit as fit_histograms
     from ttbar.results.folder import FitResult
 
+    progress.now("Fitting")
     content = fit_histograms(
         Path(histograms),
         Path(output),
@@ -296,6 +297,7 @@ def plot(histograms: PathLike, output: PathLike, *, analysis: AnalysisLike | Non
     """
     from ttbar.results.plot import plot as plot_histograms
 
+    progress.now("Reading histograms")
     plot_histograms(Path(histograms), Path(output), of_histograms(histograms, analysis))
 
 
@@ -320,6 +322,7 @@ def validate(a: PathLike, b: PathLike) -> "Comparison":
     """
     from ttbar.results.validate import validate as compare
 
+    progress.now("Comparing")
     return compare(Path(a), Path(b))
 
 
