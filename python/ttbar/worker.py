@@ -38,7 +38,7 @@ _MAIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ttbar.wor
 _counter: Any = ctypes.c_uint64()  # in a process that nobody has started, it counts for nobody
 
 
-class WorkerDied(AnalysisError):  # noqa: N818 (it is an event)
+class WorkerDied(AnalysisError):
     """The process crashed, was killed, or gave no sign of life and was ended.
 
     Parameters
@@ -48,7 +48,7 @@ class WorkerDied(AnalysisError):  # noqa: N818 (it is an event)
     """
 
 
-class WorkerNotStarted(AnalysisError):  # noqa: N818 (as WorkerDied)
+class WorkerNotStarted(AnalysisError):
     """The process did not live to its first function, so that no input can be to blame.
 
     Parameters

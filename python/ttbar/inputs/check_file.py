@@ -93,11 +93,11 @@ def check_file(
         raise BadFile(file.path, str(error), transient=is_remote(source)) from error
 
 
-class _Unusable(Exception):  # noqa: N818 (as BadFile)
+class _Unusable(Exception):
     """Why a file is bad, without its name."""
 
 
-class _Unavailable(Exception):  # noqa: N818 (as BadFile)
+class _Unavailable(Exception):
     """Why a file cannot be looked at."""
 
 

@@ -8,7 +8,7 @@ from ttbar.errors import InputError
 Format = Literal["TTree", "RNTuple"]
 
 
-class BadFile(InputError):  # noqa: N818 (it is the state of a file)
+class BadFile(InputError):
     """An input file that cannot be used.
 
     Parameters
