@@ -7,16 +7,13 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from ttbar import process, progress
 from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError
 from ttbar.terminal import one_line
-
-if TYPE_CHECKING:
-    pass
 
 EXIT_USAGE = 2
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 NOMINAL = "nominal"
 """The variation that is none."""
@@ -234,8 +234,6 @@ class Model:
     that reach it are those that the model is trained on."""
     jets: str = "jets"
     """The column with the indices of the selected jets, of which the permutations assign the first four."""
-    trained_on: Literal["all", "even", "odd"] = "all"
-    """Events, by their numbers, that training uses."""
 
 
 @dataclass(frozen=True)
