@@ -225,6 +225,7 @@ def test_damaged_results_are_named(output, ledger, file, content):
         ),
         ("cutflow.json", '{"a": {"nominal": []}, "b": {}}'),
         ("metrics.json", '{"events": null, "mode": "analysis"}'),
+        ("metrics.json", f'{{"events": 1{"0" * 400}, "threads": -1{"0" * 400}}}'),
         ("fit.json", "{}"),
         ("fit.json", '{"correlation": {"labels": ["ttbar_norm"], "matrix": []}}'),
         ("fit.json", '{"yields": {"prefit": {"a": {"b": {}}}}, "goodness_of_fit": null}'),
