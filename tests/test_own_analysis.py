@@ -33,10 +33,11 @@ def changed(process):
 
 
 def rebinned(region):
-    """Wider bins of the observable."""
+    """Wider bins of the observable, with an edge where plots begin."""
     [histogram] = region.histograms
     observable, delta_r = histogram.axes
-    return replace(region, histograms=(replace(histogram, axes=(replace(observable, bins=20), delta_r)),))
+    observable = replace(observable, bins=20, shown_from=100.0)
+    return replace(region, histograms=(replace(histogram, axes=(observable, delta_r)),))
 
 
 universe = Vary(
