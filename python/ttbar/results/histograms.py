@@ -9,7 +9,7 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-from ttbar.analyses.analysis import NOMINAL, Analysis, Histogram, histogram_name
+from ttbar.analyses.analysis import Analysis, Histogram, histogram_name
 from ttbar.errors import AnalysisError, InputError
 from ttbar.output import written_whole
 from ttbar.reading import require_file
@@ -114,7 +114,7 @@ def read_all(path: Path, analysis: Analysis) -> tuple[dict[Key, hist.Hist[Any]],
     known: dict[Key, hist.Hist[Any]] = {}
     for _, definition in analysis.histograms:
         for process in analysis.processes:
-            for variation in (NOMINAL, *_variations(analysis, process.name)):
+            for variation in analysis.filled(process.name):
                 name = histogram_name(definition.name, process.name, variation)
                 if name in found:
                     known[definition.name, process.name, variation] = _adapted(path, name, found.pop(name), definition)
@@ -168,12 +168,6 @@ def _as_stored(histogram: Any) -> hist.Hist[Any]:
     if view.dtype.names and squares.size == view.size:
         view["variance"] = squares.reshape(view.shape[::-1]).T
     return converted
-
-
-def _variations(analysis: Analysis, process: str) -> list[str]:
-    """Names of all variations of a process."""
-    sources = (source for source in analysis.sources if process in source.processes)
-    return [name for source in sources for systematic in source.systematics for name in systematic.variations]
 
 
 def _contents(histogram: hist.Hist[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
