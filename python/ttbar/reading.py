@@ -2,6 +2,7 @@
 
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from reprlib import repr as short_repr
 from typing import Any
@@ -99,7 +100,7 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}: not a text file in UTF-8 (byte {error.start}): save it as UTF-8") from None
 
 
-def read_json(path: Path, any_number: bool = False) -> Any:
+def read_json(path: Path, any_number: bool = False, integer: Callable[[str], int | float] = int) -> Any:
     """Read a JSON file, without the liberties that Python's parser takes.
 
     Parameters
@@ -107,7 +108,9 @@ def read_json(path: Path, any_number: bool = False) -> Any:
     path : pathlib.Path
         The file.
     any_number : bool
-        Whether NaN and Infinity are numbers, which is Python's dialect of JSON, and integers can be of any size.
+        Whether NaN and Infinity are numbers, which is Python's dialect of JSON.
+    integer : callable
+        Makes a number of the digits of an integer.
 
     Returns
     -------
@@ -125,7 +128,7 @@ def read_json(path: Path, any_number: bool = False) -> Any:
             content.decode("utf-8-sig"),
             object_pairs_hook=_unique,
             parse_constant=float if any_number else _refuse,
-            parse_int=_computable if any_number else int,
+            parse_int=integer,
         )
     except RecursionError:
         raise InputError(f"{path}: not a JSON file of this program: nested too deeply") from None
@@ -143,11 +146,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise ValueError(f"the key {short_repr(key)} occurs twice in one object")
             seen.add(key)
     return result
-
-
-def _computable(digits: str) -> int | float:
-    """An integer, or a float if it is beyond all that is counted: Python cannot compute with both then."""
-    return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _refuse(constant: str) -> None:

@@ -158,7 +158,7 @@ def _load(path: Path) -> dict[str, Any] | None:
     """Read a JSON file of the results, if it is there, and check what the page takes from it."""
     if not path.exists():
         return None
-    content = read_json(path, any_number=True)
+    content = read_json(path, any_number=True, integer=_integer)
     definitions = read_json(resource("results", SCHEMA))["$defs"]
     schema = {"$ref": f"#/$defs/{path.stem}", "$defs": definitions}
     wrong = next(jsonschema.Draft202012Validator(schema).iter_errors(content), None)
@@ -167,6 +167,11 @@ def _load(path: Path) -> dict[str, Any] | None:
         raise InputError(f"{path}: what stands at {where} is not what a run writes there, make it again")
     checked: dict[str, Any] = content
     return checked
+
+
+def _integer(digits: str) -> int | float:
+    """Read an integer; a number beyond all that is counted becomes a float, so that it can be computed with."""
+    return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _correlated(correlation: Mapping[str, Any], strength: str) -> list[tuple[str, float]]:
