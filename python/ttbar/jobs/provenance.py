@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import reduce
 from importlib.metadata import version
+from operator import add
 from typing import Any
 
 from ttbar.analyses.analysis import Analysis
@@ -42,6 +44,42 @@ class Stopwatch:
     def elapsed(self) -> float:
         """Seconds since the run began."""
         return time.perf_counter() - self._start
+
+
+def measured(
+    ready: Ready, samples: Sequence[CheckedSample], partials: Mapping[str, Partial], stopwatch: Stopwatch
+) -> dict[str, float]:
+    """What a run cost.
+
+    Parameters
+    ----------
+    ready : Ready
+        What the event loop worked with.
+    samples : sequence of CheckedSample
+        The samples, with what became of their files.
+    partials : mapping of str to Partial
+        Results by name of the sample.
+    stopwatch : Stopwatch
+        How long the steps took.
+
+    Returns
+    -------
+    dict of str to float
+        Times, rates and bytes, by their names in `metrics.json`.
+    """
+    cost = reduce(add, (partial.cost for partial in partials.values()))
+    events = sum(partial.events for partial in partials.values())
+    return {
+        "events": events,
+        "threads": ready.threads,
+        **stopwatch.seconds,
+        **asdict(cost),
+        "total_wall_s": stopwatch.elapsed,
+        "events_per_s": events / cost.loop_wall_s,
+        "events_per_thread_s": events / cost.loop_wall_s / ready.threads,
+        "events_per_core_s": events / cost.loop_cpu_s,
+        "percent_read": 100 * cost.bytes_read / sum(file.size for sample in samples for file in sample.good),
+    }
 
 
 def provenance(
