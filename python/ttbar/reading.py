@@ -1,4 +1,4 @@
-"""Reading files that others wrote: regular files of a sensible size only, text in UTF-8, JSON without liberties."""
+"""Reading files that others wrote: regular files of a sensible size only, text in UTF-8, strict JSON."""
 
 import json
 import stat

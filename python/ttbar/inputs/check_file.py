@@ -172,7 +172,7 @@ def _check_content(
 
 
 def has_changed(file: CheckedFile) -> bool:
-    """Whether a file is not the one any more that was checked, or another one where it is read from now.
+    """Whether a file has changed since it was checked, or is another one where it is read from now.
 
     Parameters
     ----------

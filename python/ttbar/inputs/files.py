@@ -72,7 +72,7 @@ class FileRecord:
     sample: str
     """Name of the sample."""
     nevts: int | None
-    """Number of generated events; None if nobody knows."""
+    """Number of generated events; None if it is not known."""
     entries: int | None
     """Number of stored events: of a good file those really there, else those that the data set claims."""
     status: Literal["ok", "skipped"]

@@ -1,4 +1,4 @@
-"""What a result is made of, and how long it took."""
+"""What a result is made of, and what it cost."""
 
 import platform
 import time
