@@ -40,7 +40,7 @@ def write(path: Path, histograms: Mapping[str, hist.Hist[Any]]) -> None:
         if not all(np.isfinite(part).all() for part in _contents(histogram)):
             raise AnalysisError(
                 f"the histogram {name} has a bin that is infinite or not a number, so nothing is written; "
-                "look for events whose weight or observable is so"
+                "look for events whose weight or quantities are so"
             )
     planes = {name: histogram for name, histogram in histograms.items() if histogram.ndim == 2}
     columns = dict.fromkeys(axis.name for histogram in planes.values() for axis in histogram.axes)
