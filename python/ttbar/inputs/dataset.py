@@ -92,7 +92,6 @@ _VARIATION = {
     },
 }
 
-
 LUMINOSITY, CROSS_SECTION = "luminosity", "cross_section"
 """Keys of what a data set file can set for itself: in 1/pb beside the processes, and in pb beside the variations."""
 
