@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import reduce
 from importlib.metadata import version
-from operator import add
 from typing import Any
 
 from ttbar.analyses.analysis import Analysis
 from ttbar.execution.loop import Ready
-from ttbar.execution.unit import Partial
+from ttbar.execution.unit import Cost, Partial
 from ttbar.inputs.files import CheckedSample
 
 PACKAGES = ("ttbar", "cabinetry", "hist", "iminuit", "matplotlib", "mplhep", "numpy", "pyhf", "scipy", "uproot")
@@ -67,7 +65,7 @@ def measured(
     dict of str to float
         Times, rates and bytes, by their names in `metrics.json`.
     """
-    cost = reduce(add, (partial.cost for partial in partials.values()))
+    cost = sum((partial.cost for partial in partials.values()), Cost())
     events = sum(partial.events for partial in partials.values())
     return {
         "events": events,
