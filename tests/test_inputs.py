@@ -35,7 +35,7 @@ from ttbar.analyses.agc_v1 import COLUMNS
 from ttbar.errors import InputError
 from ttbar.execution.loop import Unit, by_file
 from ttbar.inputs import source
-from ttbar.inputs.check_file import check_file
+from ttbar.inputs.check_file import check_file, has_changed
 from ttbar.inputs.checksum import checksum_of
 from ttbar.inputs.dataset import InputFile, Sample
 from ttbar.inputs.delivery import Request, check_together, deliver
@@ -103,6 +103,18 @@ def test_what_is_known_of_a_good_file(good, format_):
     assert len(checked.uuid) == 36
     assert pickle.loads(pickle.dumps(checked)) == checked
     assert check_file(InputFile(str(path), None, None), "Events", COLUMNS) == checked
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_what_becomes_of_a_file_after_its_check_is_seen(good, tmp_path, format_):
+    path = tmp_path / "a.root"
+    shutil.copy2(good[format_][0], path)
+    checked = check_file(declared(path), "Events", COLUMNS)
+    assert not has_changed(checked)
+    shutil.copy2(good[format_][1], path)
+    assert has_changed(checked)
+    path.unlink()
+    assert has_changed(checked)
 
 
 def test_a_skim_has_fewer_entries_than_events(good):

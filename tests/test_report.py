@@ -187,7 +187,7 @@ def nested(depth):
     ("file", "content"),
     [
         *(("fit.json", content) for content in ("{", "[1]", "\x00", "null", "\udcff", nested(100_000))),
-        *(("run.json", f'{{"{key}": 1}}') for key in ("files", "samples", "options", "versions", "model", "skimmed")),
+        *(("run.json", f'{{"{key}": 1}}') for key in ("files", "samples", "options", "versions", "models", "skimmed")),
         *(("run.json", content) for content in ('{"files": null}', '{"files": [null]}', '{"samples": {"a": []}}')),
         *(
             ("run.json", content)
@@ -225,6 +225,7 @@ def test_damaged_results_are_named(output, ledger, file, content):
         ),
         ("cutflow.json", '{"a": {"nominal": []}, "b": {}}'),
         ("metrics.json", '{"events": null, "mode": "analysis"}'),
+        ("metrics.json", f'{{"events": 1{"0" * 400}, "threads": -1{"0" * 400}}}'),
         ("fit.json", "{}"),
         ("fit.json", '{"correlation": {"labels": ["ttbar_norm"], "matrix": []}}'),
         ("fit.json", '{"yields": {"prefit": {"a": {"b": {}}}}, "goodness_of_fit": null}'),

@@ -164,7 +164,7 @@ def test_a_bad_file_stops_the_run_or_is_left_out(demo, tmp_path):
         (["--thread", "x"], 2, ["--thread"]),
         (["--threads", "0"], 2, ["--threads"]),
         (["--prefix", "nonsense"], 2, ["OLD=NEW"]),
-        (["--io-only", "3"], 2, ["'2.7', '4', '15', '25', '50'"]),
+        (["--io-only", "3"], 2, ["--io-only", "'3'", "2.7, 4, 15, 25, 50"]),
         (["--timeout", "nan"], 2, ["--timeout"]),
         (["--cache-limit", "inf"], 2, ["--cache-limit"]),
         (["--io-only", "4", "--skim", "skims"], 2, ["--io-only", "--skim"]),

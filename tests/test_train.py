@@ -452,6 +452,19 @@ def test_the_name_of_a_model_tells_its_format(tmp_path):
         train_model(Options(GOOD, agc_v1.analysis, tmp_path / "model.txt", "both", None, 50, 1, 1))
 
 
+def test_the_samples_are_those_of_the_signal_unless_the_user_says(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(jobs, "train_model", asked.append)
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import replace\nfrom ttbar.analyses import agc_v1\nbase = agc_v1.analysis\n"
+        "analysis = replace(base, fit=replace(base.fit, signal=('wjets', 'ttbar')))"
+    )
+    command = ["train", "--analysis", str(tmp_path / "mine.py"), "--output", str(tmp_path / "m.json")]
+    for arguments in ([], ["--samples", "nominal"]):
+        cli.cli.main([*command, *arguments], standalone_mode=False)
+    assert [options.source.samples for options in asked] == ["wjets__nominal,ttbar__nominal", "nominal"]
+
+
 # Models of other people.
 
 

@@ -250,6 +250,15 @@ class TestReference:
         assert comparison.equal
         assert comparison.compared == 1
 
+    def test_a_plain_name_is_that_of_the_first_axis_whatever_it_is(self, tmp_path, reference):
+        made = histogram("4j1b", "ttbar")
+        turned = hist.Hist(*made.axes[::-1], storage=made.storage_type(), data=made.view(flow=True).T)
+        write(tmp_path / "turned.root", {NAME: turned})
+        contents = np.pad(turned.project("deltaR").values(), 1)
+        comparison = validate(tmp_path / "turned.root", reference(contents, axis="deltaR"))
+        assert comparison.equal
+        assert comparison.compared == 1
+
     def test_a_name_may_have_its_folder(self, file, reference):
         contents = histogram("4j1b", "ttbar").project("deltaR").values()
         with_flow = np.concatenate([[0], contents, [0]])

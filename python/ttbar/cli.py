@@ -16,7 +16,7 @@ from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError
 from ttbar.terminal import one_line
 
 if TYPE_CHECKING:
-    pass
+    from ttbar.analyses import Analysis
 
 EXIT_USAGE = 2
 
@@ -41,12 +41,12 @@ def _finite(context: click.Context, option: click.Parameter, value: float) -> fl
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def samples_option(default: str) -> Callable[[Command], Command]:
-    """The option that chooses samples by name."""
+def samples_option(default: str | None) -> Callable[[Command], Command]:
+    """The option that chooses samples by name; None stands for those of the signal."""
     return click.option(
         "--samples",
         default=default,
-        show_default=True,
+        show_default=True if default else "nominal ones of the signal",
         metavar="LIST",
         help="'all', 'nominal', or names such as ttbar__nominal,wjets__nominal.",
     )
@@ -64,7 +64,7 @@ def seed_option(purpose: str, bits: int) -> Callable[[Command], Command]:
     )
 
 
-def inputs(samples: str) -> Callable[[Command], Command]:
+def inputs(samples: str | None) -> Callable[[Command], Command]:
     """The options that say which events a command reads, given the default of `--samples`.
 
     They are arguments of `ttbar.interface.wanted`.
@@ -286,7 +286,7 @@ where wider.json replaces lists of values, all combinations of which are tried, 
   {"max_depth": [6], "learning_rate": [0.2, 0.3], "min_child_weight": [1, 50]}
 or adds lists for other hyperparameters of xgboost."""
 )
-@inputs(samples="ttbar__nominal")
+@inputs(samples=None)
 @ANALYSIS
 @click.option(
     "--output",
@@ -328,8 +328,9 @@ def train(
     from ttbar import interface
     from ttbar.training.jobs import Options, train_model
 
-    source = interface.wanted(**wanted)
-    train_model(Options(source, interface.loaded(analysis), output, folds, search, max_trees, threads, seed))
+    measured = interface.loaded(analysis)
+    source = interface.wanted(**_of_signal(measured, wanted))
+    train_model(Options(source, measured, output, folds, search, max_trees, threads, seed))
 
 
 @cli.command(
@@ -337,7 +338,7 @@ def train(
 Example:
   ttbar validate-model --dataset toy/dataset.json --model models/mine.json"""
 )
-@inputs(samples="ttbar__nominal")
+@inputs(samples=None)
 @ANALYSIS
 @click.option(
     "--model",
@@ -354,8 +355,15 @@ def validate_model(analysis: str, model: Path | None, threads: int | None, **wan
     from ttbar.training import jobs
     from ttbar.training.evaluation import table
 
-    evaluated = jobs.validate_model(interface.wanted(**wanted), interface.loaded(analysis), model, threads)
+    measured = interface.loaded(analysis)
+    evaluated = jobs.validate_model(interface.wanted(**_of_signal(measured, wanted)), measured, model, threads)
     progress.show(Text(table(evaluated)))
+
+
+def _of_signal(analysis: "Analysis", wanted: dict[str, Any]) -> dict[str, Any]:
+    """What is wanted: samples of the signal, unless the user has said which."""
+    signal = [f"{name}__nominal" for name in analysis.fit.signal]
+    return wanted | ({"samples": signal} if wanted["samples"] is None else {})
 
 
 HISTOGRAMS = click.option(

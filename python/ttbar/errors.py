@@ -66,7 +66,7 @@ class AnalysisError(TtbarError):
     exit_code = 4
 
 
-class Interrupted(TtbarError):  # noqa: N818 (nothing is wrong)
+class Interrupted(TtbarError):
     """The user interrupted the command."""
 
     exit_code = 130

@@ -124,7 +124,7 @@ def load_root() -> Any:
     with _apart() as working_folder:
         root = _import_root()
         root.gROOT.SetBatch(True)
-        root.gEnv.SetValue("TFile.ForceRemote", 1)  # what is asked of a server on this machine, it shall answer
+        root.gEnv.SetValue("TFile.ForceRemote", 1)  # also what a server on this machine has goes through it
         root.PyConfig.IgnoreCommandLineOptions = True
         root.PyConfig.DisableRootLogon = True  # it would run when ROOT is used for the first time, anywhere
         # Libraries, macros and plugins come from where ROOT is, not from wherever the program was started.
@@ -156,13 +156,13 @@ def _import_root() -> Any:
 
 
 def start_root() -> None:
-    """Load ROOT, for processes that will need it."""
+    """Load ROOT, as the setup of a worker, which cannot hand ROOT back as `load_root` does."""
     load_root()
 
 
 @contextmanager
 def _apart() -> Iterator[str]:
-    """Work in a folder of the package, where nobody puts a `.rootrc` or a library of ROOT's name.
+    """Work in a folder of the package, in which there is no `.rootrc` and no library of ROOT's name.
 
     Yields
     ------

@@ -101,6 +101,11 @@ def write_json(path: Path, content: Any) -> None:
         The file.
     content
         What `json` can write.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
     """
     with written_whole(path) as beside:
         beside.write_text(json.dumps(masked_everywhere(content), indent=2, default=str) + "\n")
@@ -115,6 +120,11 @@ def prepare(folder: Path, outdated: Iterable[str]) -> None:
         The folder.
     outdated : iterable of str
         Patterns of the files to remove.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made, or a file not removed.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -95,7 +95,7 @@ def interrupted() -> bool:
 
 @contextmanager
 def last_line() -> Iterator[bool]:
-    """Give whether the context may write the last line on standard error, which there is once."""
+    """Give whether the context may write the last line on standard error: the first one may, no other."""
     global _last_line_written
     with _last_line:
         may, _last_line_written = not _last_line_written, True

@@ -62,7 +62,7 @@ def show(renderable: RenderableType) -> None:
 
 
 def now(description: str) -> None:
-    """Show what goes on from here on, until the next of it, a `Display`, or the end of the command.
+    """Show what goes on, until the next call, a `Display`, or the end of the command.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def now(description: str) -> None:
 
 
 def done() -> None:
-    """Show no more what went on."""
+    """Stop showing what goes on."""
     global _phase
     if _phase:
         _phase.stop()

@@ -1,7 +1,8 @@
-"""Reading files that others wrote: regular files of a sensible size only, text in UTF-8, JSON without liberties."""
+"""Reading files that others wrote: regular files of a sensible size only, text in UTF-8, strict JSON."""
 
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from reprlib import repr as short_repr
 from typing import Any
@@ -99,7 +100,7 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}: not a text file in UTF-8 (byte {error.start}): save it as UTF-8") from None
 
 
-def read_json(path: Path, any_number: bool = False) -> Any:
+def read_json(path: Path, any_number: bool = False, integer: Callable[[str], int | float] = int) -> Any:
     """Read a JSON file, without the liberties that Python's parser takes.
 
     Parameters
@@ -108,6 +109,8 @@ def read_json(path: Path, any_number: bool = False) -> Any:
         The file.
     any_number : bool
         Whether NaN and Infinity are numbers, which is Python's dialect of JSON.
+    integer : callable
+        Makes a number of the digits of an integer.
 
     Returns
     -------
@@ -125,6 +128,7 @@ def read_json(path: Path, any_number: bool = False) -> Any:
             content.decode("utf-8-sig"),
             object_pairs_hook=_unique,
             parse_constant=float if any_number else _refuse,
+            parse_int=integer,
         )
     except RecursionError:
         raise InputError(f"{path}: not a JSON file of this program: nested too deeply") from None

@@ -51,15 +51,15 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
 
     Parameters
     ----------
-    output
+    output : pathlib.Path
         Folder for the files; made if it does not exist. Files of the same names are replaced.
-    events
+    events : int
         Events to store in each sample, at least one.
-    samples
+    samples : sequence of str
         Samples to simulate, out of `simulated_samples`.
-    seed
+    seed : int
         The same seed gives the same events.
-    ballast
+    ballast : bool
         Whether to write the columns of NanoAOD as well that the analysis does not read, with random content.
 
     Returns
@@ -69,7 +69,7 @@ def simulate(output: Path, events: int, samples: Sequence[str], seed: int, balla
 
     Raises
     ------
-    ttbar.errors.InputError
+    InputError
         If a file cannot be written.
     ValueError
         If a sample cannot be simulated.

@@ -38,10 +38,10 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 # folder is imported; all others are found where this process finds them.
 _MAIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ttbar.worker import serve; serve(*sys.argv[2:])"
 
-_counter: Any = ctypes.c_uint64()  # in a process that nobody has started, it counts for nobody
+_counter: Any = ctypes.c_uint64()  # not shared, unless `serve` has started
 
 
-class WorkerDied(AnalysisError):  # noqa: N818 (it is an event)
+class WorkerDied(AnalysisError):
     """The process crashed, was killed, or gave no sign of life and was ended.
 
     Parameters
@@ -51,7 +51,7 @@ class WorkerDied(AnalysisError):  # noqa: N818 (it is an event)
     """
 
 
-class WorkerNotStarted(AnalysisError):  # noqa: N818 (as WorkerDied)
+class WorkerNotStarted(AnalysisError):
     """The process did not live to its first function, so that no input can be to blame.
 
     Parameters
@@ -156,7 +156,7 @@ class Worker:
         if self.ended.is_set():
             raise WorkerDied("it was ended")
         if self._process is not None and self._process.poll() is not None:
-            self._stop()  # it died while nobody looked, which is no fault of the next function
+            self._stop()  # it died between two functions, so the next one is not to blame
         if self._process is not None:
             return
         ours, theirs = socket.socketpair()
@@ -320,7 +320,7 @@ def serve(socket_descriptor: str, memory_descriptor: str) -> None:
     connection: Connection[Any, Any] = Connection(int(socket_descriptor))
     _counter = _shared_counter(int(memory_descriptor))
     this_process.guard_streams()
-    # If that process dies, however suddenly, nobody waits for this one.
+    # This process ends with that one, however suddenly it dies.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     while True:
         try:

@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 NOMINAL = "nominal"
 """The variation that is none."""
@@ -234,8 +235,6 @@ class Model:
     that reach it are those that the model is trained on."""
     jets: str = "jets"
     """The column with the indices of the selected jets, of which the permutations assign the first four."""
-    trained_on: Literal["all", "even", "odd"] = "all"
-    """Events, by their numbers, that training uses."""
 
 
 @dataclass(frozen=True)
@@ -418,6 +417,22 @@ class Analysis:
         """
         return next(process for process in self.processes if process.name == name)
 
+    def filled(self, process: str) -> tuple[str, ...]:
+        """Name the variations that a process can have histograms of.
+
+        Parameters
+        ----------
+        process : str
+            Name of a process.
+
+        Returns
+        -------
+        tuple of str
+            `nominal`, and the variations of all systematic uncertainties that act on it.
+        """
+        acting = (source for source in self.sources if process in source.processes)
+        return (NOMINAL, *(name for source in acting for each in source.systematics for name in each.variations))
+
     def is_varied(self, process: str, variation: str) -> bool:
         """Whether a sample is processed in all universes and with all weights: the simulated nominal ones are."""
         return variation == NOMINAL and not self.process(process).is_data
@@ -449,8 +464,7 @@ class Analysis:
     def _check_systematics(self) -> None:
         """Check that a name means one thing: to a process, and to the fit."""
         for process in self.processes:
-            acting = [s for source in self.sources if process.name in source.processes for s in source.systematics]
-            _require_unique(f"variations of {process.name}", (NOMINAL, *(v for s in acting for v in s.variations)))
+            _require_unique(f"variations of {process.name}", self.filled(process.name))
         known: dict[str, Systematic] = {}
         for each in (systematic for source in self.sources for systematic in source.systematics):
             if known.setdefault(each.name, each) != each:
@@ -473,24 +487,22 @@ class Analysis:
         """Names of all histograms that can be in a file."""
         for _, histogram in self.histograms:
             for process in self.processes:
-                of_process = [source for source in self.sources if process.name in source.processes]
-                variations = [name for source in of_process for each in source.systematics for name in each.variations]
-                for variation in (NOMINAL, *variations):
+                for variation in self.filled(process.name):
                     yield histogram_name(histogram.name, process.name, variation)
 
     def _check_columns(self) -> None:
         """Check names of columns: what the graph defines may not be what it reads."""
-        shared = [node.column for node in self.nodes if isinstance(node, Define)]
-        _require_unique("columns", (*self.columns, WEIGHT, *shared))
-        for region in self.regions:
-            own = [definition.column for definition in region.definitions]
-            _require_unique("columns", (*self.columns, WEIGHT, *shared, *own))
-        for column in (*shared, *(d.column for region in self.regions for d in region.definitions)):
+        shared = [*self.columns, WEIGHT, *(node.column for node in self.nodes if isinstance(node, Define))]
+        _require_unique("columns", shared)
+        own = [[definition.column for definition in region.definitions] for region in self.regions]
+        for columns in own:
+            _require_unique("columns", (*shared, *columns))
+        defined = {*shared, *chain.from_iterable(own)}
+        for column in sorted(defined.difference(self.columns)):
             if not _COLUMN.fullmatch(column):
                 raise ValueError(f"{column!r} is not a name that a column can have in C++")
-        columns = {*self.columns, "weight", *shared, *(d.column for region in self.regions for d in region.definitions)}
         for expression in self.expressions:
-            for name in columns.intersection(_QUALIFIED.findall(expression)):
+            for name in sorted(defined.intersection(_QUALIFIED.findall(expression))):
                 raise ValueError(
                     f"{expression!r} uses what is called like the column {name!r}, which RDataFrame takes it for: give "
                     "one of them another name"

@@ -46,7 +46,7 @@ def save(path: Path, result: Partial) -> None:
 
 
 def load(path: Path, unit: Unit, analysis: Analysis) -> Partial:
-    """Find the result of a unit.
+    """Read the result of a unit.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ class Unit:
         return sum(file.entries for file in self.files)
 
 
-class LoopFailed(AnalysisError):  # noqa: N818 (it is the end of a loop)
+class LoopFailed(AnalysisError):
     """The event loop over a unit failed: its files could not be read."""
 
 

@@ -23,7 +23,6 @@ from ttbar.worker import Worker, WorkerDied
 UNIT_ENTRIES = 10_000_000
 """A unit takes files until it has this many events: few enough to repeat, enough to keep many cores busy."""
 
-
 RESULT_FILES = f"*-{16 * '[0-9a-f]'}.unit"
 """Pattern of the names of the files that `Results` writes."""
 

@@ -34,7 +34,7 @@ _LOOK_S = 0.5
 OnBytes = Callable[[int], object]
 
 
-class CacheFull(InputError):  # noqa: N818 (it is a state)
+class CacheFull(InputError):
     """There is no room for a file under the size limit."""
 
 

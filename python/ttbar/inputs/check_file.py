@@ -1,7 +1,8 @@
 """Check input files before the event loop, where bad ones go unnoticed or take the process down."""
 
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -93,11 +94,11 @@ def check_file(
         raise BadFile(file.path, str(error), transient=is_remote(source)) from error
 
 
-class _Unusable(Exception):  # noqa: N818 (as BadFile)
+class _Unusable(Exception):
     """Why a file is bad, without its name."""
 
 
-class _Unavailable(Exception):  # noqa: N818 (as BadFile)
+class _Unavailable(Exception):
     """Why a file cannot be looked at."""
 
 
@@ -172,7 +173,7 @@ def _check_content(
 
 
 def has_changed(file: CheckedFile) -> bool:
-    """Whether a file is not the one any more that was checked, or another one where it is read from now.
+    """Whether a file has changed since it was checked, or is another one where it is read from now.
 
     Parameters
     ----------
@@ -185,14 +186,11 @@ def has_changed(file: CheckedFile) -> bool:
         Whether it has another identity, or cannot be opened.
     """
     try:
-        opened = load_root().TFile.Open(file.source)
+        with _opened(file) as opened:
+            found = (str(opened.GetUUID().AsString()), int(opened.GetSize()), _last_written(file.path))
     except OSError:
         return True
-    try:
-        found = (str(opened.GetUUID().AsString()), int(opened.GetSize()), _last_written(file.path))
-        return found != (file.uuid, file.size, file.version)
-    finally:
-        opened.Close()
+    return found != (file.uuid, file.size, file.version)
 
 
 def name_in_root(file: CheckedFile) -> str:
@@ -209,11 +207,18 @@ def name_in_root(file: CheckedFile) -> str:
         The name; the address that was asked for if the file cannot be opened.
     """
     try:
-        opened = load_root().TFile.Open(file.source)
+        with _opened(file) as opened:
+            return str(opened.GetName())
     except OSError:
         return file.source
+
+
+@contextmanager
+def _opened(file: CheckedFile) -> Iterator[Any]:
+    """Open a file that was checked once more."""
+    opened = load_root().TFile.Open(file.source)
     try:
-        return str(opened.GetName())
+        yield opened
     finally:
         opened.Close()
 

@@ -92,7 +92,6 @@ _VARIATION = {
     },
 }
 
-
 LUMINOSITY, CROSS_SECTION = "luminosity", "cross_section"
 """Keys of what a data set file can set for itself: in 1/pb beside the processes, and in pb beside the variations."""
 
@@ -148,7 +147,7 @@ def load_dataset(
 
     Parameters
     ----------
-    path : Path
+    path : pathlib.Path
         JSON file: an object of processes, each an object of variations, each an object with a list `files`. Beside
         the processes there can be a `luminosity`, beside the variations of a process its `cross_section`.
     known : mapping of str to collection of str
@@ -224,9 +223,9 @@ def select_names(available: Sequence[str], names: str) -> list[str]:
 
     Parameters
     ----------
-    available
+    available : sequence of str
         What there is.
-    names
+    names : str
         As in `select_samples`.
 
     Returns

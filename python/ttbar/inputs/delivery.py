@@ -72,7 +72,7 @@ def deliver(
     """
     jobs = [(sample, file) for sample in samples for file in sample.files]
     remote = any(is_remote(file.path) for _, file in jobs)
-    # Servers let us wait, so there can be more processes than processors.
+    # They mostly wait for servers, so there can be more processes than processors.
     processes = _REMOTE_PROCESSES if remote else os.cpu_count() or 1
     processes = min(processes, len(jobs) if remote else -(-len(jobs) // _FILES_PER_PROCESS))
 

@@ -32,7 +32,7 @@ _WEAK = "W/"  # what a mark begins with, as in HTTP, that two contents can have 
 _TRANSIENT_HTTP_ERRORS = (408, 425, 429)
 
 
-class DownloadFailed(InputError):  # noqa: N818 (it is an event)
+class DownloadFailed(InputError):
     """A server did not give a file.
 
     Parameters

@@ -8,7 +8,7 @@ from ttbar.errors import InputError
 Format = Literal["TTree", "RNTuple"]
 
 
-class BadFile(InputError):  # noqa: N818 (it is the state of a file)
+class BadFile(InputError):
     """An input file that cannot be used.
 
     Parameters
@@ -72,7 +72,7 @@ class FileRecord:
     sample: str
     """Name of the sample."""
     nevts: int | None
-    """Number of generated events; None if nobody knows."""
+    """Number of generated events; None if it is not known."""
     entries: int | None
     """Number of stored events: of a good file those really there, else those that the data set claims."""
     status: Literal["ok", "skipped"]

@@ -73,6 +73,11 @@ def dataset_file(source: Source, worker: Worker) -> Path:
     -------
     pathlib.Path
         The data set file.
+
+    Raises
+    ------
+    InputError
+        If the demo data set cannot be written.
     """
     if source.dataset == DEMO:
         worker.start()
@@ -205,6 +210,11 @@ def check(
     -------
     list of CheckedSample
         What became of the files.
+
+    Raises
+    ------
+    InputError
+        If there is no place for local copies.
     """
     with Display("Checking", sum(len(sample.files) for sample in samples), "files") as display:
 

@@ -1,4 +1,4 @@
-"""What a result is made of, and how long it took."""
+"""What a result is made of, and what it cost."""
 
 import platform
 import subprocess
@@ -13,7 +13,7 @@ from typing import Any
 
 from ttbar.analyses.analysis import Analysis
 from ttbar.execution.loop import Ready
-from ttbar.execution.unit import Partial
+from ttbar.execution.unit import Cost, Partial
 from ttbar.inputs.files import CheckedSample
 
 PACKAGES = ("ttbar", "cabinetry", "hist", "iminuit", "matplotlib", "mplhep", "numpy", "pyhf", "scipy", "uproot")
@@ -44,6 +44,42 @@ class Stopwatch:
     def elapsed(self) -> float:
         """Seconds since the run began."""
         return time.perf_counter() - self._start
+
+
+def measured(
+    ready: Ready, samples: Sequence[CheckedSample], partials: Mapping[str, Partial], stopwatch: Stopwatch
+) -> dict[str, float]:
+    """What a run cost.
+
+    Parameters
+    ----------
+    ready : Ready
+        What the event loop worked with.
+    samples : sequence of CheckedSample
+        The samples, with what became of their files.
+    partials : mapping of str to Partial
+        Results by name of the sample.
+    stopwatch : Stopwatch
+        How long the steps took.
+
+    Returns
+    -------
+    dict of str to float
+        Times, rates and bytes, by their names in `metrics.json`.
+    """
+    cost = sum((partial.cost for partial in partials.values()), Cost())
+    events = sum(partial.events for partial in partials.values())
+    return {
+        "events": events,
+        "threads": ready.threads,
+        **stopwatch.seconds,
+        **asdict(cost),
+        "total_wall_s": stopwatch.elapsed,
+        "events_per_s": events / cost.loop_wall_s,
+        "events_per_thread_s": events / cost.loop_wall_s / ready.threads,
+        "events_per_core_s": events / cost.loop_cpu_s,
+        "percent_read": 100 * cost.bytes_read / sum(file.size for sample in samples for file in sample.good),
+    }
 
 
 def provenance(

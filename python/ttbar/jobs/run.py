@@ -4,9 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial, reduce
-from importlib import import_module
-from operator import add
+from functools import partial
 from pathlib import Path
 
 from ttbar import output, progress
@@ -15,14 +13,14 @@ from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError, Usa
 from ttbar.execution import loop, skim, units
 from ttbar.execution.analyse import analyse, read_columns
 from ttbar.execution.loop import Ready
-from ttbar.execution.skim import make_skims
+from ttbar.execution.skim import Skimmed, make_skims
 from ttbar.execution.unit import Partial
 from ttbar.inputs import source
 from ttbar.inputs.dataset import Sample, load_dataset
 from ttbar.inputs.files import CheckedSample
 from ttbar.inputs.source import Source
 from ttbar.jobs.normalise import final_cutflow, final_histograms
-from ttbar.jobs.provenance import Stopwatch, accounts, provenance
+from ttbar.jobs.provenance import Stopwatch, accounts, measured, provenance
 from ttbar.library import resource
 from ttbar.progress import say
 from ttbar.results import histograms
@@ -74,15 +72,7 @@ def run(options: Options) -> None:
         If the user interrupts it, with what is finished kept.
     """
     stopwatch = Stopwatch()
-    if options.io_only and options.skim:
-        raise UsageError("--skim", "does not go together with --io-only, skim first and read the skims then")
-    if options.io_only and options.io_only not in options.analysis.io_levels:
-        levels = ", ".join(options.analysis.io_levels) or "none"
-        raise UsageError("--io-only", f"{options.io_only!r} is no share that {options.analysis.name} knows: {levels}")
-    if options.io_only and any(any(options.output.glob(file)) for file in output.OF_A_RUN if file != "metrics.json"):
-        raise UsageError("--output", "has the results of a full run, choose another folder")
-    if options.skim and options.skim.resolve() in (options.output.resolve(), (options.output / UNITS).resolve()):
-        raise UsageError("--skim", "is a folder of results (--output), choose another one")
+    _require_consistent(options)
     outdated = ("metrics.json",) if options.io_only else output.OF_A_RUN
     models = () if options.io_only else model_files(options.analysis, options.models)
     initialise = partial(loop.initialise, options.threads, options.analysis, tuple(map(str, models)))
@@ -105,6 +95,19 @@ def run(options: Options) -> None:
             with _telling_what_is_kept(options.output / UNITS):
                 analysis = source.adapted(options.analysis, listed)
                 _run(replace(options, analysis=analysis, models=models), dataset, listed, worker, fit_check, stopwatch)
+
+
+def _require_consistent(options: Options) -> None:
+    """Refuse options that do not go together."""
+    if options.io_only and options.skim:
+        raise UsageError("--skim", "does not go together with --io-only, skim first and read the skims then")
+    if options.io_only and options.io_only not in options.analysis.io_levels:
+        levels = ", ".join(options.analysis.io_levels) or "none"
+        raise UsageError("--io-only", f"{options.io_only!r} is no share that {options.analysis.name} knows: {levels}")
+    if options.io_only and any(any(options.output.glob(file)) for file in output.OF_A_RUN if file != "metrics.json"):
+        raise UsageError("--output", "has the results of a full run, choose another folder")
+    if options.skim and options.skim.resolve() in (options.output.resolve(), (options.output / UNITS).resolve()):
+        raise UsageError("--skim", "is a folder of results (--output), choose another one")
 
 
 def model_files(analysis: Analysis, given: Sequence[Path]) -> tuple[Path, ...]:
@@ -177,46 +180,25 @@ def _run(
     no_fit = fit_check.result() if fit_check else None
     if no_fit:
         say(f"The fit cannot be made, all else can: {no_fit}")
-    analysis, wanted, skimmed = options.analysis, options.source, None
-    if options.io_only:
-        columns, reserved = dict.fromkeys(analysis.io_levels[options.io_only]), frozenset[str]()
-    else:
-        columns, reserved = dict(analysis.columns), analysis.reserved
-    with stopwatch.time("check"):
-        checked = source.get(wanted, listed, columns, reserved)
-    if options.skim:
-        with stopwatch.time("skim"):
-            skimmed = make_skims(
-                dataset, checked, analysis, options.skim, wanted.tree, wanted.skip_bad, "TTree", worker
-            )
-        wanted = replace(wanted, tree=skim.TREE)
-        with stopwatch.time("check"):
-            checked = source.get(wanted, load_dataset(skimmed.dataset, analysis.variations), columns, reserved)
-    samples, partials = _process(checked, options, wanted.tree, ready, worker)
+    checked, tree, skimmed = _check(options, dataset, listed, worker, stopwatch)
+    samples, partials = _process(checked, options, tree, ready, worker)
     peak_memory = max(worker.call(loop.peak_memory), loop.peak_memory())
 
     failure = None
     if not options.io_only:
         progress.now("Writing histograms")
         with stopwatch.time("merge"):
-            final = dict(final_histograms(analysis, samples, partials))
+            final = dict(final_histograms(options.analysis, samples, partials))
             histograms.write(options.output / "histograms.root", final)
-            output.write_json(options.output / "cutflow.json", final_cutflow(analysis, samples, partials))
-        failure = _present(options, no_fit, stopwatch)
+            output.write_json(options.output / "cutflow.json", final_cutflow(options.analysis, samples, partials))
+        if options.plots:
+            _plot(options, stopwatch)
+        if options.fit:
+            failure = _fit(options, no_fit, stopwatch)
 
-    cost = reduce(add, (partial.cost for partial in partials.values()))
-    events = sum(partial.events for partial in partials.values())
     metrics = {
         "mode": "io-only" if options.io_only else output.FULL_RUN,
-        "events": events,
-        "threads": ready.threads,
-        **stopwatch.seconds,
-        **asdict(cost),
-        "total_wall_s": stopwatch.elapsed,
-        "events_per_s": events / cost.loop_wall_s,
-        "events_per_thread_s": events / cost.loop_wall_s / ready.threads,
-        "events_per_core_s": events / cost.loop_cpu_s,
-        "percent_read": 100 * cost.bytes_read / sum(file.size for sample in samples for file in sample.good),
+        **measured(ready, samples, partials, stopwatch),
         "peak_rss_mb": peak_memory / 1e6,
     }
     if skimmed:
@@ -229,17 +211,38 @@ def _run(
         content = provenance(options.analysis, asdict(options), ready, samples, partials, stopwatch.date)
         if skimmed:
             content["skimmed"] = accounts(skimmed.samples)
-        write_page(options.output, content, analysis)
+        write_page(options.output, content, options.analysis)
         output.write_json(options.output / "run.json", content)
         output.prepare(options.output / UNITS, KEPT)
         with suppress(OSError):  # what somebody else has put there stays
             (options.output / UNITS).rmdir()
     say(
-        f"{events:,} events: {cost.loop_wall_s:.1f} s in the event loop, {stopwatch.elapsed:.1f} s in all;"
-        f" the results are in {options.output}"
+        f"{metrics['events']:,} events: {metrics['loop_wall_s']:.1f} s in the event loop,"
+        f" {stopwatch.elapsed:.1f} s in all; the results are in {options.output}"
     )
     if failure:
         raise failure
+
+
+def _check(
+    options: Options, dataset: Path, listed: list[Sample], worker: Worker, stopwatch: Stopwatch
+) -> tuple[list[CheckedSample], str, Skimmed | None]:
+    """Check files, and skim them if the user wants that; samples to process, their tree and the skims come back."""
+    analysis, wanted = options.analysis, options.source
+    if options.io_only:
+        columns, reserved = dict.fromkeys(analysis.io_levels[options.io_only]), frozenset[str]()
+    else:
+        columns, reserved = dict(analysis.columns), analysis.reserved
+    with stopwatch.time("check"):
+        checked = source.get(wanted, listed, columns, reserved)
+    if not options.skim:
+        return checked, wanted.tree, None
+    with stopwatch.time("skim"):
+        skimmed = make_skims(dataset, checked, analysis, options.skim, wanted.tree, wanted.skip_bad, "TTree", worker)
+    wanted = replace(wanted, tree=skim.TREE)
+    with stopwatch.time("check"):
+        checked = source.get(wanted, load_dataset(skimmed.dataset, analysis.variations), columns, reserved)
+    return checked, wanted.tree, skimmed
 
 
 def _process(
@@ -279,29 +282,35 @@ def _process(
     )
 
 
-def _present(options: Options, no_fit: InputError | None, stopwatch: Stopwatch) -> AnalysisError | None:
-    """Plot and fit the histograms, as far as there is something to plot and to fit; why the fit failed comes back."""
-    failure = None
+# Plots and fit are imported where they are made: it takes seconds that a run without them should not spend.
+
+
+def _plot(options: Options, stopwatch: Stopwatch) -> None:
+    """Plot the histograms, as far as there is something to plot."""
+    progress.now("Reading histograms")
+    from ttbar.results.plot import plot
+
+    try:
+        with stopwatch.time("plots"):
+            plot(options.output / "histograms.root", options.output, options.analysis)
+    except InputError as error:
+        say(f"Left out: {error}")
+
+
+def _fit(options: Options, no_fit: InputError | None, stopwatch: Stopwatch) -> AnalysisError | None:
+    """Fit the histograms; the failure of the fit comes back, which is for later."""
+    from ttbar.results.fit import fit, write_failure
+
     if no_fit:
-        failure = AnalysisError(f"the fit cannot be made: {no_fit}")
-        output.write_json(options.output / "fit.json", {"status": "failed", "reason": str(no_fit)})
-    steps = (
-        ("plots", "plot", "Reading histograms", options.plots),
-        ("fit", "fit", "Fitting", options.fit and not no_fit),
-    )
-    for step, module, description, wanted in steps:
-        if not wanted:
-            continue
-        progress.now(description)
-        # Imported here, since this takes seconds that a run without it should not spend.
-        present = getattr(import_module(f"ttbar.results.{module}"), module)
-        try:
-            with stopwatch.time(step):
-                present(options.output / "histograms.root", options.output, analysis=options.analysis)
-        except InputError as error:
-            say(f"Left out: {error}")
-            if module == "fit":
-                output.write_json(options.output / "fit.json", {"status": "failed", "reason": str(error)})
-        except AnalysisError as error:
-            failure = error
-    return failure
+        write_failure(options.output, str(no_fit))
+        return AnalysisError(f"the fit cannot be made: {no_fit}")
+    progress.now("Fitting")
+    try:
+        with stopwatch.time("fit"):
+            fit(options.output / "histograms.root", options.output, analysis=options.analysis)
+    except InputError as error:
+        say(f"Left out: {error}")
+        write_failure(options.output, str(error))
+    except AnalysisError as error:
+        return error
+    return None

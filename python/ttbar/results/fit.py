@@ -5,6 +5,8 @@ from typing import Any
 
 import cabinetry
 import numpy as np
+import pyhf
+from cabinetry.fit.results_containers import FitResults
 
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import AnalysisError
@@ -17,7 +19,7 @@ from ttbar.results.likelihood import COVARIANCE_TOLERANCE, minimise, quiet, rank
 from ttbar.results.likelihood import scan as scan_likelihood
 from ttbar.results.style import FOLDER
 from ttbar.results.template_file import HistogramFile, Planned
-from ttbar.results.templates import collect
+from ttbar.results.templates import Templates, collect
 from ttbar.results.workspace import build_workspace
 
 OUTPUTS = ("workspace.json", "fit.json", "yields.txt", f"{FOLDER}/{fit_plots.PREFIX}*")
@@ -84,23 +86,13 @@ def fit(
     write_json(output / "workspace.json", workspace)
     try:
         with quiet() as notes:
-            now("Minimising")
-            best = minimise(model, data)
-            now("Computing the covariance matrix")
-            exact = with_exact_covariance(model, data, best)
-            if exact is None:
-                notes.append("Minuit's covariance matrix could not be confirmed")
-            elif not np.allclose(exact.uncertainty, best.uncertainty, rtol=COVARIANCE_TOLERANCE):
-                notes.append("Minuit's covariance matrix is inaccurate and was replaced by a numerical one")
-                best = exact
+            best = _best_fit(model, data, notes)
             add_result(content, templates, analysis, model, data, best)
     except AnalysisError as error:
         write_failure(output, str(error), content)
         with quiet():
             fit_plots.draw(content, output)
-        suspicious = sum(check.severity == "warning" for check in templates.checks)
-        remark = f"{suspicious} suspicious templates are listed in" if suspicious else "look at the plots beside"
-        raise AnalysisError(f"{error}; {remark} {output / 'fit.json'}") from None
+        raise AnalysisError(f"{error}; {_where_to_look(templates)} {output / 'fit.json'}") from None
     content |= {"status": "complete", "notes": notes}
     for note in notes:
         say(f"fit: {note}")
@@ -156,6 +148,26 @@ def write_failure(output: Path, reason: str, content: dict[str, Any] | None = No
         What is known nevertheless.
     """
     write_json(output / "fit.json", {"status": "failed", "reason": reason} | (content or {}))
+
+
+def _best_fit(model: pyhf.Model, data: list[float], notes: list[str]) -> FitResults:
+    """Fit, with uncertainties that can be trusted; what is to be known of them is noted."""
+    now("Minimising")
+    best = minimise(model, data)
+    now("Computing the covariance matrix")
+    exact = with_exact_covariance(model, data, best)
+    if exact is None:
+        notes.append("Minuit's covariance matrix could not be confirmed")
+    elif not np.allclose(exact.uncertainty, best.uncertainty, rtol=COVARIANCE_TOLERANCE):
+        notes.append("Minuit's covariance matrix is inaccurate and was replaced by a numerical one")
+        return exact
+    return best
+
+
+def _where_to_look(templates: Templates) -> str:
+    """What to look at when a fit has failed, before the name of `fit.json`."""
+    suspicious = sum(check.severity == "warning" for check in templates.checks)
+    return f"{suspicious} suspicious templates are listed in" if suspicious else "look at the plots beside"
 
 
 def _settings(config: Path | None, analysis: Analysis, variable: str | None) -> Settings:

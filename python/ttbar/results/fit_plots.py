@@ -14,10 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.mathtext import MathTextParser
 
 from ttbar.output import prepare
-from ttbar.results.style import FOLDER, save
+from ttbar.results.style import FOLDER, drawable, save
 
 PREFIX = "fit_"
 """Begins the name of each file."""
@@ -87,15 +86,8 @@ def _files(names: Iterable[str]) -> Iterator[str]:
 
 
 def _text(name: str) -> str:
-    """Write a name so that matplotlib draws it: not too long, and with dollar signs as such where they are no TeX."""
-    if len(name) > LONGEST:
-        name = f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
-    try:
-        MathTextParser("path").parse(name)
-    except ValueError:
-        name = name.replace("$", r"\$")
-    # A legend leaves out what begins with an underscore.
-    return f" {name}" if name.startswith("_") else name
+    """Write a name so that matplotlib can draw it, and not too long."""
+    return drawable(f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}" if len(name) > LONGEST else name)
 
 
 def _save(figure: Figure, output: Path, name: str, title: str, description: str) -> None:

@@ -170,7 +170,7 @@ class Results(Shown):
 
         return load(self.folder / "histograms.root", self.analysis)
 
-    def plot(self, histogram: str, axis: str = "observable") -> "Figure":
+    def plot(self, histogram: str, axis: str | None = None) -> "Figure":
         """Draw a histogram, its processes stacked.
 
         Parameters
@@ -178,7 +178,7 @@ class Results(Shown):
         histogram : str
             Name of a histogram, e.g. `4j2b`.
         axis : str, optional
-            Column of one of its axes.
+            Column of one of its axes; by default of the first.
 
         Returns
         -------
@@ -192,7 +192,9 @@ class Results(Shown):
         """
         from ttbar.results.plot import draw
 
-        return draw(self.folder / "histograms.root", self.analysis, f"{histogram}_{axis}")
+        first = {each.name: each.axes[0].column for _, each in self.analysis.histograms}
+        name = f"{histogram}_{axis or first.get(histogram)}"
+        return draw(self.folder / "histograms.root", self.analysis, name)
 
     def fit(self, **options: Any) -> FitResult:
         """Fit the histograms; what is written goes to the folder.

@@ -9,7 +9,7 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-from ttbar.analyses.analysis import NOMINAL, Analysis, Histogram, histogram_name
+from ttbar.analyses.analysis import Analysis, Histogram, histogram_name
 from ttbar.errors import AnalysisError, InputError
 from ttbar.output import written_whole
 from ttbar.reading import require_file
@@ -40,7 +40,7 @@ def write(path: Path, histograms: Mapping[str, hist.Hist[Any]]) -> None:
         if not all(np.isfinite(part).all() for part in _contents(histogram)):
             raise AnalysisError(
                 f"the histogram {name} has a bin that is infinite or not a number, so nothing is written; "
-                "look for events whose weight or observable is so"
+                "look for events whose weight or quantities are so"
             )
     planes = {name: histogram for name, histogram in histograms.items() if histogram.ndim == 2}
     columns = dict.fromkeys(axis.name for histogram in planes.values() for axis in histogram.axes)
@@ -114,7 +114,7 @@ def read_all(path: Path, analysis: Analysis) -> tuple[dict[Key, hist.Hist[Any]],
     known: dict[Key, hist.Hist[Any]] = {}
     for _, definition in analysis.histograms:
         for process in analysis.processes:
-            for variation in (NOMINAL, *_variations(analysis, process.name)):
+            for variation in analysis.filled(process.name):
                 name = histogram_name(definition.name, process.name, variation)
                 if name in found:
                     known[definition.name, process.name, variation] = _adapted(path, name, found.pop(name), definition)
@@ -168,12 +168,6 @@ def _as_stored(histogram: Any) -> hist.Hist[Any]:
     if view.dtype.names and squares.size == view.size:
         view["variance"] = squares.reshape(view.shape[::-1]).T
     return converted
-
-
-def _variations(analysis: Analysis, process: str) -> list[str]:
-    """Names of all variations of a process."""
-    sources = (source for source in analysis.sources if process in source.processes)
-    return [name for source in sources for systematic in source.systematics for name in systematic.variations]
 
 
 def _contents(histogram: hist.Hist[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -158,7 +158,7 @@ def _load(path: Path) -> dict[str, Any] | None:
     """Read a JSON file of the results, if it is there, and check what the page takes from it."""
     if not path.exists():
         return None
-    content = read_json(path, any_number=True)
+    content = read_json(path, any_number=True, integer=_integer)
     definitions = read_json(resource("results", SCHEMA))["$defs"]
     schema = {"$ref": f"#/$defs/{path.stem}", "$defs": definitions}
     wrong = next(jsonschema.Draft202012Validator(schema).iter_errors(content), None)

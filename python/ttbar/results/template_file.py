@@ -11,7 +11,7 @@ import uproot
 from cabinetry.histo import Histogram
 from numpy.typing import NDArray
 
-from ttbar.analyses.analysis import NOMINAL, Analysis, histogram_name
+from ttbar.analyses.analysis import Analysis, histogram_name
 from ttbar.errors import InputError
 from ttbar.reading import require_file
 
@@ -21,7 +21,7 @@ SHOWN = 5
 """A message lists so many names."""
 
 
-class Source(Protocol):
+class HistogramSource(Protocol):
     """Something that has one-dimensional histograms of variables, by name."""
 
     def names(self, variable: str) -> list[str]:
@@ -176,7 +176,7 @@ class Planned:
             for axis in histogram.axes:
                 of_variable = self._edges.setdefault(axis.column, {})
                 for process in analysis.processes:
-                    for variation in _variations(analysis, process.name):
+                    for variation in analysis.filled(process.name):
                         of_variable[histogram_name(histogram.name, process.name, variation)] = np.asarray(axis.edges)
 
     def __str__(self) -> str:
@@ -283,9 +283,3 @@ def _bins(wrong: NDArray[np.bool_]) -> str:
 def _reason(error: Exception) -> str:
     """First line of what a library says."""
     return (str(error).strip().partition("\n")[0] or type(error).__name__)[:200]
-
-
-def _variations(analysis: Analysis, process: str) -> list[str]:
-    """All variations that a process has a histogram for."""
-    acting = (source for source in analysis.sources if process in source.processes)
-    return [NOMINAL, *(name for source in acting for each in source.systematics for name in each.variations)]

@@ -21,7 +21,7 @@ from ttbar.results.fit_configuration import (
     variations_of,
 )
 from ttbar.results.template_checks import Check, Place
-from ttbar.results.template_file import Source, Values, closest
+from ttbar.results.template_file import HistogramSource, Values, closest
 
 Key = tuple[str, str, str, str | None]
 """Region, sample, systematic uncertainty (empty for nominal) and direction of a template."""
@@ -43,12 +43,12 @@ class Templates:
     checks: Sequence[Check]
 
 
-def collect(source: Source, config: Settings, analysis: Analysis) -> Templates:
+def collect(source: HistogramSource, config: Settings, analysis: Analysis) -> Templates:
     """Read and check the templates that a configuration asks for, as far as there are any.
 
     Parameters
     ----------
-    source : Source
+    source : HistogramSource
         What has the histograms.
     config : dict
         The configuration.
@@ -90,7 +90,7 @@ class _Found:
 class _Reader:
     """Reads what regions and samples of a configuration stand for."""
 
-    def __init__(self, source: Source, config: Settings, analysis: Analysis) -> None:
+    def __init__(self, source: HistogramSource, config: Settings, analysis: Analysis) -> None:
         self.source = source
         self.config = config
         self._variables = {region["Name"]: variable_of(region, analysis) for region in config["Regions"]}

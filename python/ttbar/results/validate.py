@@ -199,9 +199,21 @@ def _aligned(a: dict[str, Histogram], b: dict[str, Histogram]) -> tuple[dict[str
     if flat_b:
         flat, other = _aligned(b, a)
         return other, flat
-    a = {name if "/" in name else f"observable/{name}": histogram for name, histogram in a.items()}
+    projections = {name: each for name, each in b.items() if "/" in name}
+    a = {name if "/" in name else _first_projection(name, b): histogram for name, histogram in a.items()}
     folders = {name.partition("/")[0] for name in a}
-    return a, {name: each for name, each in b.items() if "/" in name and name.partition("/")[0] in folders}
+    return a, {name: each for name, each in projections.items() if name.partition("/")[0] in folders}
+
+
+def _first_projection(name: str, histograms: dict[str, Histogram]) -> str:
+    """Name of the projection of a two-dimensional histogram to its first axis."""
+    plane = histograms.get(name)
+    found = (
+        each
+        for each, projection in histograms.items()
+        if each.endswith(f"/{name}") and plane and _same_edges(projection.edges[0], plane.edges[0])
+    )
+    return next(found, name)
 
 
 def _difference(name: str, a: Histogram, b: Histogram, relative: float) -> Difference | None:
