@@ -187,7 +187,7 @@ def nested(depth):
     ("file", "content"),
     [
         *(("fit.json", content) for content in ("{", "[1]", "\x00", "null", "\udcff", nested(100_000))),
-        *(("run.json", f'{{"{key}": 1}}') for key in ("files", "samples", "options", "versions", "model", "skimmed")),
+        *(("run.json", f'{{"{key}": 1}}') for key in ("files", "samples", "options", "versions", "models", "skimmed")),
         *(("run.json", content) for content in ('{"files": null}', '{"files": [null]}', '{"samples": {"a": []}}')),
         *(
             ("run.json", content)

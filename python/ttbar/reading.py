@@ -107,7 +107,8 @@ def read_json(path: Path, any_number: bool = False) -> Any:
     path : pathlib.Path
         The file.
     any_number : bool
-        Whether NaN and Infinity are numbers, which is Python's dialect of JSON.
+        Whether NaN and Infinity are numbers, which is Python's dialect of JSON. Integers beyond all that is counted
+        are then floats, so that they can be computed with.
 
     Returns
     -------
@@ -125,6 +126,7 @@ def read_json(path: Path, any_number: bool = False) -> Any:
             content.decode("utf-8-sig"),
             object_pairs_hook=_unique,
             parse_constant=float if any_number else _refuse,
+            parse_int=_integer if any_number else int,
         )
     except RecursionError:
         raise InputError(f"{path}: not a JSON file of this program: nested too deeply") from None
@@ -142,6 +144,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise ValueError(f"the key {short_repr(key)} occurs twice in one object")
             seen.add(key)
     return result
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) < 20 else float(digits)
 
 
 def _refuse(constant: str) -> None:

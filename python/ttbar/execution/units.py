@@ -160,6 +160,8 @@ def process(
                 display.update(done)
             finished.append(attempt.account(sample, results))
             partials[sample.name] = reduce(add, results)
+            for what, events in partials[sample.name].anomalies.items():
+                say(f"{sample.name}: {events} event{' has' if events == 1 else 's have'} {what}")
     return finished, partials
 
 

@@ -169,11 +169,6 @@ def _load(path: Path) -> dict[str, Any] | None:
     return checked
 
 
-def _integer(digits: str) -> int | float:
-    """Read an integer; a number beyond all that is counted becomes a float, so that it can be computed with."""
-    return int(digits) if len(digits) < 20 else float(digits)
-
-
 def _correlated(correlation: Mapping[str, Any], strength: str) -> list[tuple[str, float]]:
     """Find the parameters that are most correlated with the result."""
     labels, matrix = correlation.get("labels", []), correlation.get("matrix", [])

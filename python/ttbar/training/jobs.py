@@ -11,7 +11,6 @@ from pathlib import Path
 import xgboost
 from rich.text import Text
 
-from ttbar.analyses import catalogue
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import UsageError
 from ttbar.execution import loop
@@ -154,9 +153,8 @@ def validate_model(
 def _command(options: Options) -> str:
     """A command line for the options that matter."""
     source = options.source
-    analysis = options.analysis.name
-    words: list[object] = ["ttbar", "train", "--dataset", masked(source.dataset), "--samples", source.samples]
-    words += ["--analysis", analysis] if analysis != catalogue.DEFAULT else []
+    words: list[object] = ["ttbar", "train", "--analysis", options.analysis.name]
+    words += ["--dataset", masked(source.dataset), "--samples", source.samples]
     words += [word for old, new in source.prefixes for word in ("--prefix", f"{masked(old)}={masked(new)}")]
     words += ["--tree", source.tree, "--bad-files", source.bad_files]
     words += ["--files", source.files] if source.files else []
