@@ -33,6 +33,13 @@ class CrashingFile(BadFile):
 
     exit_code = 4
 
+    def __str__(self) -> str:
+        """One line that names the file, says why and what to do; a crash does not tell whose fault it is."""
+        return (
+            f"{self.path}: {self.reason}; mend helpers and expressions of the analysis if they are your own, else"
+            " replace the file, or leave it out with --bad-files skip"
+        )
+
 
 class Store(Protocol):
     """Where the results of units are kept, so that an interrupted run can go on."""
