@@ -118,7 +118,7 @@ def results(folder: Path) -> None:
             "versions": {"python": "3.11.2", "ROOT": "6.40.00"},
             "options": {"dataset": "demo", "seed": 1, "files": None},
             "analysis": {"name": analysis.name},
-            "model": {"path": "models/jet_assignment.json", "sha256": "0123456789abcdef" * 4},
+            "models": [{"path": "models/jet_assignment.json", "sha256": "0123456789abcdef" * 4}],
             "samples": {name: {"nevts": 20_000, "expected": 20_000, "processed": 20_000} for name in samples},
             "files": [
                 {

@@ -439,7 +439,29 @@ def break_record(copy):
     copy.with_name(f"{copy.name}.json").write_text("{")
 
 
-@pytest.mark.parametrize("damage", [flip, flip_and_restore_times, shorten, lengthen, remove, break_record])
+def nest_record(copy):
+    copy.with_name(f"{copy.name}.json").write_text("[" * 100_000)
+
+
+def mistype_record(copy):
+    record = copy.with_name(f"{copy.name}.json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"size": "many"}))
+
+
+def replace_record_by_pipe(copy):
+    copy.with_name(f"{copy.name}.json").unlink()
+    os.mkfifo(copy.with_name(f"{copy.name}.json"))
+
+
+def replace_by_pipe(copy):
+    copy.unlink()
+    os.mkfifo(copy)
+
+
+RECORDS = [break_record, nest_record, mistype_record, replace_record_by_pipe]
+
+
+@pytest.mark.parametrize("damage", [flip, flip_and_restore_times, shorten, lengthen, remove, replace_by_pipe, *RECORDS])
 def test_a_damaged_copy_is_downloaded_again(server, folder, damage):
     damage(run(folder).fetch(server.address(NAME)))
     assert run(folder).fetch(server.address(NAME)).read_bytes() == CONTENT

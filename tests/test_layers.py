@@ -19,7 +19,7 @@ GROUND = {
 """Modules that any other may import, but analyses; among themselves as they like."""
 
 ALLOWED = {
-    "analyses": {"analyses", "errors"},
+    "analyses": {"analyses", "errors", "reading"},
     "inputs": {"inputs", "analyses.analysis"} | GROUND,
     "execution": {"execution", "inputs", "analyses.analysis"} | GROUND,
     "results": {"results", "analyses.analysis"} | GROUND,

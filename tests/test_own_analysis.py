@@ -1,6 +1,7 @@
 """Analyses of the user's own: the example, and the recipes of ARCHITECTURE.md, each through plots and fit."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import uproot
 from program import Results, assert_fails, run_analysis, ttbar
 
 from ttbar.analyses.catalogue import load
-from ttbar.library import load_root
+from ttbar.errors import InputError
+from ttbar.library import declare, load_root
 from ttbar.results.folder import Results as Folder
 from ttbar.simulate import simulate
 
@@ -313,3 +315,17 @@ def test_a_nominal_weight_multiplies_its_variations(toy, tmp_path):
     up, down = sums["weighted", "_btag_var_0_up"][0], sums["weighted", "_btag_var_0_down"][0]
     assert (up + down) / 2 == pytest.approx(sums["weighted", ""][0], rel=1e-9)
     assert up != pytest.approx(sums["plain", "_btag_var_0_up"][0], rel=0.05)
+
+
+@pytest.mark.parametrize("end", ["import sys; sys.exit(0)", "raise SystemExit('done')", "exit()"])
+def test_an_analysis_that_ends_the_program_is_a_mistake(end, tmp_path):
+    (tmp_path / "mine.py").write_text(f"from ttbar.analyses.agc_v1 import analysis\n{end}")
+    with pytest.raises(InputError, match=r"mine\.py: line 2: SystemExit"):
+        load(str(tmp_path / "mine.py"))
+
+
+@pytest.mark.parametrize("reader", [lambda path: load(str(path)), declare])
+def test_an_analysis_and_a_header_are_regular_files(reader, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe is a named pipe, not a file"):
+        reader(tmp_path / "pipe")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ttbar.errors import AnalysisError, InputError
+from ttbar.reading import require_file
 
 HEADERS = (
     "actions.hpp",
@@ -96,8 +97,7 @@ def declare(header: Path) -> None:
     InputError
         If it is not there or does not compile.
     """
-    if not header.is_file():
-        raise InputError(f"{header}: there is no such header, which the analysis names")
+    require_file(header)
     load_root().gInterpreter.AddIncludePath(str(resource("include")))
     if not load_root().gInterpreter.Declare(f'#include "{header.absolute()}"'):
         raise InputError(f"{header}: the compiler refuses it, for the reasons above")

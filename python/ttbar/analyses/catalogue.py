@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError
+from ttbar.reading import require_file
 
 NAMES = {"agc-v1": "ttbar.analyses.agc_v1"}
 """Modules of the analyses that come with the program, by name."""
@@ -40,12 +41,13 @@ def load(name: str) -> Analysis:
 
 def _run(path: Path) -> dict[str, object]:
     """Run a Python file, and give what it defines."""
-    if not path.is_file():
+    if not path.exists():
         known = ", ".join(NAMES)
         raise InputError(f"{path}: there is no such analysis; give one of {known}, or a Python file of your own")
+    require_file(path)
     try:
         return runpy.run_path(str(path.absolute()))
-    except Exception as error:  # a user's file can raise anything
+    except (Exception, SystemExit) as error:  # a user's file can raise anything
         lines = [
             frame.lineno
             for frame in traceback.extract_tb(error.__traceback__)

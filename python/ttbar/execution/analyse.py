@@ -16,6 +16,12 @@ from ttbar.library import load_root
 TOLERATED = 1e-3
 """Share of the events after a cut that may be flawed in one way without an error; one always may."""
 
+MAX_COLUMNS = 16
+"""`ttbar::count_not_finite` takes so many."""
+
+FLOATING = ("float", "double", "RVec<double>")
+"""Types beside `RVec<float>` of columns whose values can be infinite or no numbers."""
+
 Bins = Mapping[tuple[Histogram, str], Any]
 """Contents of histograms, of type `ttbar::Bins`, by histogram and variation."""
 
@@ -167,9 +173,13 @@ def _count_not_finite(root: Any, graph: Graph) -> list[tuple[str, tuple[str, ...
     """Count events with values that are not finite, where they are read anyway: cut, columns, number of events."""
     counts = []
     for cut, node, columns in graph.first_reads:
-        floats = tuple(name for name in columns if graph.analysis.columns[name] == "RVec<float>")
-        if floats:
-            counts.append((cut, floats, root.ttbar.count_not_finite(root.RDF.AsRNode(node), floats)))
+        of_type = {name: graph.analysis.columns[name] for name in columns}
+        usual = tuple(name for name, type_ in of_type.items() if type_ == "RVec<float>")
+        for some in (usual[start : start + MAX_COLUMNS] for start in range(0, len(usual), MAX_COLUMNS)):
+            counts.append((cut, some, root.ttbar.count_not_finite(root.RDF.AsRNode(node), some)))
+        for name in (name for name, type_ in of_type.items() if type_ in FLOATING):
+            flawed = node.Filter(f"!ttbar::all_finite({name})")
+            counts.append((cut, (name,), root.ttbar.count(root.RDF.AsRNode(flawed))))
     return counts
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ttbar.analyses.analysis import Analysis
-from ttbar.errors import InputError
+from ttbar.errors import AnalysisError, InputError
 from ttbar.execution.unit import Cost, LoopFailed, Partial, Unit
 from ttbar.inputs.check_file import has_changed, name_in_root
 from ttbar.library import code_id, declare, load_root
@@ -140,13 +140,15 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
     Raises
     ------
     LoopFailed
-        If the loop fails, ROOT reports an error, or the number of events is not the expected one.
+        If the files cannot be read, ROOT reports an error, or the number of events is not the expected one.
+    AnalysisError
+        If an expression does not compile, or the loop fails although the files can be read.
     """
     root = load_root()
     errors = root.ttbar.ErrorCollector()
     started, read = time.perf_counter(), _bytes_read()
+    sources = [file.source for file in unit.files if file.entries]
     try:
-        sources = [file.source for file in unit.files if file.entries]
         events = root.RDataFrame(tree, sources) if sources else _no_events(root, columns)
         processed = root.ttbar.count_by_file(root.RDF.AsRNode(events))
         compile_ = book(events)
@@ -155,7 +157,14 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
         compiled, cpu, read_until_compiled = time.perf_counter(), time.process_time(), _bytes_read()
         results = collect()
         events_by_file = by_file(unit, [processed])
+    except AnalysisError:
+        raise
     except Exception as error:
+        if not errors.count() and (_does_not_compile(error) or _can_be_read(tree, sources, columns)):
+            raise AnalysisError(
+                f"{unit.sample}: the event loop failed ({_reason(error)}), which is no fault of its files: mend the"
+                " expressions or the helpers of the analysis"
+            ) from None
         raise LoopFailed(f"the event loop failed ({errors.first() or _reason(error)})") from None
     finally:
         errors.stop()
@@ -214,6 +223,24 @@ def _no_events(root: Any, columns: Mapping[str, str | None]) -> Any:
     return frame
 
 
+def _does_not_compile(error: Exception) -> bool:
+    """Whether an exception says that the interpreter has refused an expression."""
+    return "just-in-time compilation" in str(error)
+
+
+def _can_be_read(tree: str, sources: Sequence[str], columns: Mapping[str, str | None]) -> bool:
+    """Whether all values of columns can be read."""
+    root = load_root()
+    errors = root.ttbar.ErrorCollector()
+    try:
+        root.RDataFrame(tree, sources).Filter(f"ttbar::read({', '.join(columns)})").Count().GetValue()
+        return not errors.count()
+    except Exception:
+        return False
+    finally:
+        errors.stop()
+
+
 def _bytes_read() -> tuple[int, int]:
     """Bytes that this process has read so far: from TFiles, and from any local file as Linux counts them."""
     counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
@@ -230,6 +257,8 @@ def _bytes_read_since(start: tuple[int, int], loop_start: tuple[int, int]) -> di
 
 def _reason(error: Exception) -> str:
     """One line that says what a C++ exception is about."""
+    if _does_not_compile(error):
+        return "an expression does not compile, for the reasons above"
     text = str(error).partition("\nAt:\n")[0]  # without the place in ROOT's code
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("runtime_error: ") if lines else type(error).__name__
+    text = " ".join(text.rpartition("=>\n")[2].split())  # without the signature of what was called
+    return text.removeprefix("runtime_error: ") or type(error).__name__

@@ -32,6 +32,13 @@ class CrashingFile(BadFile):
 
     exit_code = 4
 
+    def __str__(self) -> str:
+        """One line that names the file, says why and what to do; a crash does not tell whose fault it is."""
+        return (
+            f"{self.path}: {self.reason}; mend helpers and expressions of the analysis if they are your own, else"
+            " replace the file, or leave it out with --bad-files skip"
+        )
+
 
 class Store(Protocol):
     """Where the results of units are kept, so that an interrupted run can go on."""
@@ -159,6 +166,8 @@ def process(
                 display.update(done)
             finished.append(attempt.account(sample, results))
             partials[sample.name] = reduce(add, results)
+            for what, events in partials[sample.name].anomalies.items():
+                say(f"{sample.name}: {events} event{' has' if events == 1 else 's have'} {what}")
     return finished, partials
 
 

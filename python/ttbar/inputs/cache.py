@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 import re
 import time
@@ -14,6 +13,7 @@ from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
 from pathlib import Path
 from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 
+import cattrs
 from filelock import FileLock, Timeout
 
 from ttbar.errors import InputError
@@ -21,6 +21,7 @@ from ttbar.inputs import checksum as checksums
 from ttbar.inputs.download import Content, DownloadFailed, RemoteFile, open_remote
 from ttbar.masking import masked
 from ttbar.output import write_json
+from ttbar.reading import read_json
 
 # What is set aside at a time for a file of unknown size.
 _PORTION = 16 * 2**20
@@ -236,7 +237,7 @@ class _Copy:
     def is_good(self, checksum: str | None, on_bytes: OnBytes) -> bool:
         """Whether it is there, whole, unchanged, and what the data set says."""
         record = self.record()
-        if record is None or checksum not in (None, record.checksum) or not self.path.exists():
+        if record is None or checksum not in (None, record.checksum) or not self.path.is_file():
             return False
         if self.signature() != record.signature:
             with self.path.open("rb") as stream:
@@ -253,8 +254,8 @@ class _Copy:
     def record(self) -> _Record | None:
         """What was written down; None if nothing was, or if it cannot be understood."""
         try:
-            return _Record(**json.loads(self._beside("json").read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+            return cattrs.structure(read_json(self._beside("json")), _Record)
+        except Exception:  # what is not like a record makes cattrs raise anything
             return None
 
     def write(self, record: _Record) -> None:

@@ -170,7 +170,6 @@ def _load(path: Path) -> dict[str, Any] | None:
 
 
 def _integer(digits: str) -> int | float:
-    """Read an integer; a number beyond all that is counted becomes a float, so that it can be computed with."""
     return int(digits) if len(digits) < 20 else float(digits)
 
 
