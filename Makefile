@@ -17,6 +17,7 @@ run: setup ## run the analysis; ARGS="--threads 1" passes options on
 	$(BIN)/python run_analysis.py $(ARGS)
 
 notebook: setup ## open the walk from the data set to the cross-section in JupyterLab
+	mkdir -p output
 	$(BIN)/jupytext --to ipynb --output output/ttbar.ipynb notebooks/ttbar.md
 	$(BIN)/jupyter lab output/ttbar.ipynb
 
