@@ -35,6 +35,10 @@ muons = WeightVariation(
     systematics=(Systematic("muon efficiency", "muon_efficiency_up", "muon_efficiency_down"),),
 )
 
+# No event may be in two regions of a fit, so this one leaves those with three b tags to the next.
+one_btag, two_btags = base.regions
+two_btags = replace(two_btags, condition="ttbar::count_above(Jet_btagCSVV2, jets, 0.5) == 2")
+
 # A region with a histogram of agc-v1's two axes, and one of a single axis.
 jet_pt = Axis("leading_pt", 20, 30.0, 330.0, label="$p_{T}$ of the first jet [GeV]", name="leading pt")
 three_btags = Region(
@@ -58,7 +62,7 @@ analysis = replace(
     processes=(zjets, *base.processes),
     nodes=(*base.nodes, central),
     weight_variations=(*base.weight_variations, muons),
-    regions=(*base.regions, three_btags),
+    regions=(one_btag, two_btags, three_btags),
     fit=replace(
         base.fit,
         regions=(

@@ -4,6 +4,7 @@ import inspect
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from program import run_analysis
 
 import ttbar
 from ttbar.analyses import agc_v1
+from ttbar.library import resource
 from ttbar.simulate import simulate
 
 
@@ -77,6 +79,15 @@ def test_an_analysis_can_be_a_value(toy, tmp_path):
     other = ttbar.run(toy, analysis=harder, output=tmp_path, samples=["ttbar__nominal"], plots=False, fit=False)
     assert other.analysis == harder
     assert ttbar.open(tmp_path).provenance["analysis"]["sha256"] == harder.sha256 != agc_v1.analysis.sha256
+
+
+def test_a_model_of_an_analysis_can_be_anywhere(toy, result, tmp_path):
+    model = tmp_path / "elsewhere.json"
+    model.write_bytes(resource(agc_v1.analysis.models[0].file).read_bytes())
+    moved = replace(agc_v1.analysis, models=(replace(agc_v1.analysis.models[0], file=str(model)),))
+    other = ttbar.run(toy, analysis=moved, output=tmp_path / "output", plots=False, fit=False)
+    assert other.provenance["models"][0]["path"] == str(model)
+    assert ttbar.validate(other.folder / "histograms.root", result.folder / "histograms.root").equal
 
 
 def test_a_script_without_a_guard_runs_once(toy, tmp_path):

@@ -184,6 +184,12 @@ def test_the_example_shows_everywhere(example):
     assert "zjets" in page
 
 
+def test_no_event_of_the_example_is_fitted_twice(example):
+    for cuts in (universe for sample in example.json("cutflow").values() for universe in sample.values()):
+        counts = {row["cut"]: row["events"] for row in cuts}
+        assert counts["4j1b"] + counts["4j2b"] + counts["4j3b"] <= counts["central_lepton"]
+
+
 def test_a_results_folder_tells_its_analysis(example, tmp_path):
     before = load(str(EXAMPLE))
     assert Folder(example.folder).analysis == before

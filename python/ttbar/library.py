@@ -35,13 +35,15 @@ def resource(*parts: str) -> Path:
     Parameters
     ----------
     *parts
-        Path below the package's folder.
+        Path below the package's folder, or an absolute one.
 
     Returns
     -------
     pathlib.Path
         Absolute path.
     """
+    if Path(*parts).is_absolute():  # not every loader of packages joins these as paths are joined
+        return Path(*parts)
     return Path(str(importlib.resources.files("ttbar").joinpath(*parts)))
 
 

@@ -239,7 +239,7 @@ class Model:
 
 @dataclass(frozen=True)
 class FitRegion:
-    """A channel of the fit."""
+    """A channel of the fit; an event that is in two of them is counted twice."""
 
     name: str
     histogram: str

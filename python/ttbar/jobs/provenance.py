@@ -112,7 +112,8 @@ def provenance(
     dict
         The content of `run.json`.
     """
-    chosen = {name: value for name, value in options.items() if name not in ("source", "analysis")}
+    chosen = {name: value for name, value in options.items() if name not in ("source", "analysis", "models")}
+    chosen["models"] = [str(path) for path in options["models"]]
     return {
         "status": "complete",
         "started": started.isoformat(timespec="seconds"),

@@ -110,7 +110,7 @@ def fit(
     poi, quality = content["parameters"][content["parameter_of_interest"]], content["goodness_of_fit"]
     say(
         f"fit: {content['parameter_of_interest']} = {poi['value']:.3f} ± {poi['uncertainty']:.3f}, "
-        f"chi-squared {quality['chi2']:.1f} for {quality['degrees_of_freedom']} degrees of freedom"
+        f"chi-squared {max(0.0, quality['chi2']):.1f} for {quality['degrees_of_freedom']} degrees of freedom"
     )
     return content
 

@@ -116,7 +116,7 @@ class FitResult(Shown):
             return f"The fit failed: {self.content['reason']}"
         quality = self.content["goodness_of_fit"]
         shown = {name: parameter for name, parameter in self.parameters.items() if parameter.kind != "statistical"}
-        text = f"chi-squared {quality['chi2']:.1f} for {quality['degrees_of_freedom']} degrees of freedom"
+        text = f"chi-squared {max(0.0, quality['chi2']):.1f} for {quality['degrees_of_freedom']} degrees of freedom"
         return Group(Record(f"Fit of {self.content['variable']}", shown).__rich__(), text)
 
 
