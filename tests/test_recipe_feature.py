@@ -211,7 +211,7 @@ def test_rows_of_the_wrong_length_end_a_run(folder, trained, tmp_path):
         *("--analysis", folder / "wrong.py", "--dataset", folder / "toy" / "dataset.json", "--model", trained),
         *("--output", tmp_path),
     )
-    assert_fails(result, 3, "228", "240", str(trained))
+    assert_fails(result, 4, "228", "240", str(trained))
     assert not (tmp_path / "histograms.root").exists()
 
 

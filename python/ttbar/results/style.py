@@ -1,6 +1,7 @@
 """What all plots have in common: their style, the colours of processes, and how they become files."""
 
 import colorsys
+import io
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -54,6 +55,12 @@ class StyledFigure(Figure):
         """Measure it in the style of all plots."""
         with matplotlib.style.context(STYLE):
             return super().get_tightbbox(*args, **kwargs)
+
+    def _repr_png_(self) -> bytes:
+        """Show it in a notebook, also where nothing has told the notebook of matplotlib."""
+        content = io.BytesIO()
+        self.savefig(content, format="png", dpi=72)
+        return content.getvalue()
 
 
 def colours(analysis: Analysis) -> dict[str, str]:
