@@ -335,3 +335,32 @@ def test_an_analysis_and_a_header_are_regular_files(reader, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="pipe is a named pipe, not a file"):
         reader(tmp_path / "pipe")
+
+
+NO_FIT = """
+import sys
+from ttbar.errors import AnalysisError, InputError
+from ttbar.results import fit
+def fail(*arguments, **options):
+    raise {error}("the stars are not right")
+fit.{function} = fail
+from ttbar.__main__ import main
+main(["run", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize(("function", "error"), [("minimise", "AnalysisError"), ("check_configuration", "InputError")])
+def test_a_fit_that_fails_does_not_cost_the_page(function, error, toy, tmp_path):
+    program = ("-c", NO_FIT.format(function=function, error=error))
+    result = ttbar("--dataset", toy / "dataset.json", "--output", tmp_path, "--no-plots", program=program)
+    assert_fails(result, 4, "the stars are not right")
+    assert "--resume" not in result.stderr
+    assert "the stars are not right" in (tmp_path / "report.html").read_text()
+    results = Results(tmp_path)
+    assert results.json("run")["status"] == "complete"
+    assert results.json("metrics")["events"] == 36_000
+    assert results.json("fit")["status"] == "failed"
+    if function == "check_configuration":
+        lines = result.stderr.splitlines()
+        said = next(index for index, line in enumerate(lines) if "the stars are not right" in line)
+        assert said < next(index for index, line in enumerate(lines) if line.startswith("Processing"))
