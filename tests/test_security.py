@@ -27,10 +27,9 @@ from ttbar.inputs.files import CheckedFile, CheckedSample, FileRecord
 from ttbar.library import resource
 from ttbar.progress import SafeConsole
 from ttbar.reading import MAX_BYTES, read_json, read_text, require_file
-from ttbar.results import histograms
-from ttbar.results.fit import load_configuration
+from ttbar.results import fit_configuration, histograms
 from ttbar.results.report import report
-from ttbar.results.templates import HistogramFile
+from ttbar.results.template_file import HistogramFile
 from ttbar.results.validate import validate
 from ttbar.simulate import simulate
 from ttbar.terminal import one_line, printable
@@ -168,9 +167,9 @@ def no_files(folder):
 READERS = {
     "data set": lambda path: load_dataset(path, agc_v1.variations),
     "search": read_search,
-    "fit configuration": lambda path: load_configuration(path, "observable"),
+    "fit configuration": fit_configuration.load,
     "histograms": histograms.read,
-    "templates": lambda path: HistogramFile(path, "observable"),
+    "templates": HistogramFile,
     "reference": lambda path: validate(path, path.with_name("other")),
     "model": require_file,
 }
@@ -192,7 +191,7 @@ def test_results_that_are_no_regular_files_are_refused(name, tmp_path):
     (tmp_path / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / name)
     with pytest.raises(InputError, match=f"{name} is a named pipe"):
-        report(tmp_path)
+        report(tmp_path, agc_v1)
 
 
 def test_a_pipe_for_a_model_ends_a_command_at_once(tmp_path):
@@ -204,8 +203,9 @@ def test_text_may_begin_with_a_byte_order_mark(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
     assert read_json(path) == {"a": 1}
-    path.write_bytes(b"\xef\xbb\xbf" + resource("analyses", "agc_v1", "fit.yml").read_bytes())
-    assert load_configuration(path, "observable")["General"]
+    fit_configuration.write(fit_configuration.from_analysis(agc_v1), path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert fit_configuration.load(path)["General"]
 
 
 def test_a_huge_file_is_not_read(tmp_path):
@@ -368,7 +368,7 @@ def test_folders_of_any_name_hold_histograms(name, tmp_path):
     path = tmp_path / name / "histograms.root"
     histograms.write(path, {"4j1b_wjets": result().histograms["4j1b", "nominal"]})
     assert "4j1b_wjets" in histograms.read(path)
-    assert "4j1b_wjets" in HistogramFile(path, "observable")
+    assert "4j1b_wjets" in HistogramFile(path).names("observable")
 
 
 @pytest.mark.parametrize(

@@ -189,8 +189,6 @@ def _pictures(folder: Path) -> dict[str, Picture]:
 
 def _picture(path: Path) -> Picture:
     """Read a picture."""
-    if not path.is_file():
-        raise InputError(f"{path}: not a file, remove it")
     try:
         content = read_bytes(path)
         with warnings.catch_warnings():
