@@ -281,7 +281,7 @@ def test_damaged_pictures_are_named(output, ledger):
         ledger.add("pictures that are not of a run", "detected")
     path.unlink()
     path.mkdir()
-    with pytest.raises(InputError, match=r"fit_pulls\.png: not a file"):
+    with pytest.raises(InputError, match=r"fit_pulls\.png is a .*, not a file"):
         report(output, analysis)
 
 
