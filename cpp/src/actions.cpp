@@ -53,6 +53,58 @@ class FileCounter : public ROOT::Detail::RDF::RActionImpl<FileCounter> {
     std::shared_ptr<Result_t> total_;
 };
 
+/// @return number of the bin as TAxis::FindBin gives it
+std::size_t find_bin(const RegularAxis& axis, double x) {
+    if (x < axis.low)
+        return 0;
+    if (!(x < axis.high))
+        return static_cast<std::size_t>(axis.bins) + 1;
+    return 1 + static_cast<std::size_t>(axis.bins * (x - axis.low) / (axis.high - axis.low));
+}
+
+/// Give bins their size.
+template <std::size_t N>
+void resize(Bins& bins, const std::array<RegularAxis, N>& axes) {
+    std::size_t size = 1;
+    for (const auto& axis : axes)
+        size *= static_cast<std::size_t>(axis.bins) + 2;
+    bins.values.resize(size);
+    bins.variances.resize(size);
+}
+
+/// Fill an event into bins.
+template <std::size_t N>
+void fill(Bins& bins, const std::array<RegularAxis, N>& axes, const std::array<double, N>& position, double weight) {
+    bool finite = std::isfinite(weight), outside = false;
+    std::size_t bin = 0, stride = 1;
+    for (std::size_t i = 0; i < N; ++i) {
+        const std::size_t along = find_bin(axes[i], position[i]), overflow = static_cast<std::size_t>(axes[i].bins) + 1;
+        finite &= std::isfinite(position[i]);
+        outside |= !axes[i].flow && (along == 0 || along == overflow);
+        bin += stride * along;
+        stride *= overflow + 1;
+    }
+    if (!finite || outside) {
+        ++(finite ? bins.outside : bins.not_finite);
+        return;
+    }
+    ++bins.entries;
+    bins.values[bin] += weight;
+    bins.variances[bin] += weight * weight;
+}
+
+/// Add the contents of bins to others of the same size.
+void add(const Bins& bins, Bins& total) {
+    const auto add_values = [](const std::vector<double>& values, std::vector<double>& sums) {
+        std::transform(values.begin(), values.end(), sums.begin(), sums.begin(), std::plus<>());
+    };
+    add_values(bins.values, total.values);
+    add_values(bins.variances, total.variances);
+    total.entries += bins.entries;
+    total.outside += bins.outside;
+    total.not_finite += bins.not_finite;
+}
+
 /// Fills a histogram. Unlike ROOT's, it tells what is not finite, and makes no objects that ROOT registers.
 template <std::size_t N>
 class Filler : public ROOT::Detail::RDF::RActionImpl<Filler<N>> {
@@ -71,24 +123,17 @@ class Filler : public ROOT::Detail::RDF::RActionImpl<Filler<N>> {
     std::shared_ptr<Bins> GetResultPtr() const { return total_; }
     void Initialize() {
         for (auto& slot : slots_)
-            resize(slot.bins);
+            resize(slot.bins, axes_);
     }
     void InitTask(TTreeReader* /*reader*/, unsigned int /*slot*/) {}
 
-    void Exec(unsigned int slot, double x, double weight) { fill(slots_[slot].bins, {x}, weight); }
-    void Exec(unsigned int slot, double x, double y, double weight) { fill(slots_[slot].bins, {x, y}, weight); }
+    void Exec(unsigned int slot, double x, double weight) { fill(slots_[slot].bins, axes_, {x}, weight); }
+    void Exec(unsigned int slot, double x, double y, double weight) { fill(slots_[slot].bins, axes_, {x, y}, weight); }
 
     void Finalize() {
-        resize(*total_);
-        for (const auto& [bins] : slots_) {
-            std::transform(bins.values.begin(), bins.values.end(), total_->values.begin(), total_->values.begin(),
-                           std::plus<>());
-            std::transform(bins.variances.begin(), bins.variances.end(), total_->variances.begin(),
-                           total_->variances.begin(), std::plus<>());
-            total_->entries += bins.entries;
-            total_->outside += bins.outside;
-            total_->not_finite += bins.not_finite;
-        }
+        resize(*total_, axes_);
+        for (const auto& slot : slots_)
+            add(slot.bins, *total_);
     }
     std::string GetActionName() const { return "Histogram"; }
 
@@ -97,46 +142,63 @@ class Filler : public ROOT::Detail::RDF::RActionImpl<Filler<N>> {
         Bins bins;
     };
 
-    void resize(Bins& bins) const {
-        std::size_t size = 1;
-        for (const auto& axis : axes_)
-            size *= static_cast<std::size_t>(axis.bins) + 2;
-        bins.values.resize(size);
-        bins.variances.resize(size);
-    }
-
-    void fill(Bins& bins, const std::array<double, N>& position, double weight) const {
-        bool finite = std::isfinite(weight), outside = false;
-        std::size_t bin = 0, stride = 1;
-        for (std::size_t i = 0; i < N; ++i) {
-            const auto& axis = axes_[i];
-            const std::size_t along = find(axis, position[i]), overflow = static_cast<std::size_t>(axis.bins) + 1;
-            finite &= std::isfinite(position[i]);
-            outside |= !axis.flow && (along == 0 || along == overflow);
-            bin += stride * along;
-            stride *= overflow + 1;
-        }
-        if (!finite || outside) {
-            ++(finite ? bins.outside : bins.not_finite);
-            return;
-        }
-        ++bins.entries;
-        bins.values[bin] += weight;
-        bins.variances[bin] += weight * weight;
-    }
-
-    /// @return number of the bin as TAxis::FindBin gives it
-    static std::size_t find(const RegularAxis& axis, double x) {
-        if (x < axis.low)
-            return 0;
-        if (!(x < axis.high))
-            return static_cast<std::size_t>(axis.bins) + 1;
-        return 1 + static_cast<std::size_t>(axis.bins * (x - axis.low) / (axis.high - axis.low));
-    }
-
     std::array<RegularAxis, N> axes_;
     std::vector<Slot> slots_;
     std::shared_ptr<Bins> total_;
+};
+
+/// An axis, and the element of a vector that is filled along it.
+struct ElementAxis {
+    std::size_t element;
+    std::array<RegularAxis, 1> axis;
+};
+
+/// Fills histograms of elements of a vector.
+class VectorFiller : public ROOT::Detail::RDF::RActionImpl<VectorFiller> {
+  public:
+    using Result_t = std::vector<Bins>;
+
+    VectorFiller(const std::vector<ElementAxis>& axes, unsigned int slots)
+        : axes_(axes), slots_(slots), total_(std::make_shared<Result_t>()) {}
+
+    VectorFiller MakeNew(void* result, std::string_view /*variation*/) {
+        VectorFiller other(axes_, static_cast<unsigned int>(slots_.size()));
+        other.total_ = *static_cast<std::shared_ptr<Result_t>*>(result);
+        return other;
+    }
+
+    std::shared_ptr<Result_t> GetResultPtr() const { return total_; }
+    void Initialize() {
+        for (auto& slot : slots_)
+            resize_all(slot.histograms);
+    }
+    void InitTask(TTreeReader* /*reader*/, unsigned int /*slot*/) {}
+    void Exec(unsigned int slot, const ROOT::RVecD& values, double weight) {
+        for (std::size_t i = 0; i < axes_.size(); ++i)
+            fill(slots_[slot].histograms[i], axes_[i].axis, {values.at(axes_[i].element)}, weight);
+    }
+    void Finalize() {
+        resize_all(*total_);
+        for (const auto& slot : slots_)
+            for (std::size_t i = 0; i < axes_.size(); ++i)
+                add(slot.histograms[i], (*total_)[i]);
+    }
+    std::string GetActionName() const { return "Histograms"; }
+
+  private:
+    struct alignas(64) Slot { // a cache line of its own
+        Result_t histograms;
+    };
+
+    void resize_all(Result_t& histograms) const {
+        histograms.resize(axes_.size());
+        for (std::size_t i = 0; i < axes_.size(); ++i)
+            resize(histograms[i], axes_[i].axis);
+    }
+
+    std::vector<ElementAxis> axes_;
+    std::vector<Slot> slots_;
+    std::shared_ptr<Result_t> total_;
 };
 
 /// Counts events with values that are not finite.
@@ -250,6 +312,15 @@ ROOT::RDF::RResultPtr<Bins> histogram(ROOT::RDF::RNode node, const RegularAxis& 
                                              {x_column, y_column, weight});
 }
 
+ROOT::RDF::RResultPtr<std::vector<Bins>> histograms(ROOT::RDF::RNode node, const std::vector<RegularAxis>& axes,
+                                                    const std::string& column, const std::vector<std::size_t>& elements,
+                                                    const std::string& weight) {
+    std::vector<ElementAxis> of_elements;
+    for (std::size_t i = 0; i < axes.size(); ++i)
+        of_elements.push_back({elements.at(i), {axes[i]}});
+    return node.Book<ROOT::RVecD, double>(VectorFiller(of_elements, node.GetNSlots()), {column, weight});
+}
+
 ROOT::RDF::RResultPtr<ULong64_t> count_not_finite(ROOT::RDF::RNode node, const std::vector<std::string>& columns) {
     return NotFiniteCounter::book(node, columns, std::make_index_sequence<NotFiniteCounter::max_columns>());
 }
@@ -263,6 +334,10 @@ ROOT::RDF::Experimental::RResultMap<ULong64_t> variations(ROOT::RDF::RResultPtr<
 }
 
 ROOT::RDF::Experimental::RResultMap<Bins> variations(ROOT::RDF::RResultPtr<Bins> result) {
+    return ROOT::RDF::Experimental::VariationsFor(result);
+}
+
+ROOT::RDF::Experimental::RResultMap<std::vector<Bins>> variations(ROOT::RDF::RResultPtr<std::vector<Bins>> result) {
     return ROOT::RDF::Experimental::VariationsFor(result);
 }
 

@@ -9,37 +9,33 @@ namespace ttbar {
 
 namespace {
 
-/// What a forest answered lately. Two entries serve the three universes of an event, of which at least two
-/// mostly agree.
-struct Memo {
+/// The row with the highest probability, the first of equal ones.
+int best_row(const Forest& forest, const float* rows, std::size_t n_rows) {
+    std::array<float, n_permutations(max_assigned_jets)> scores;
+    forest.probabilities(rows, n_rows, scores.data());
+    return static_cast<int>(std::max_element(scores.begin(), scores.begin() + n_rows) - scores.begin());
+}
+
+/// The same for permutations of four jets, with what a forest answered lately. Two entries serve the three universes
+/// of an event, of which at least two mostly agree.
+int remembered_best_row(const Forest& forest, const float* rows, std::size_t n_values) {
     struct Entry {
         std::uint64_t forest = 0;
         std::vector<float> rows;
         int best = 0;
     };
-    std::array<Entry, 2> entries;
-    std::size_t oldest = 0;
-    std::vector<float> scores;
-};
+    static thread_local std::array<Entry, 2> entries;
+    static thread_local std::size_t oldest = 0;
 
-int best_row(const Forest& forest, const float* rows, std::size_t n_values) {
-    static thread_local Memo memo;
     const auto *begin = rows, *end = rows + n_values;
-    for (const auto& entry : memo.entries)
+    for (const auto& entry : entries)
         if (entry.forest == forest.id() && std::equal(begin, end, entry.rows.begin(), entry.rows.end()))
             return entry.best;
-    if (n_values != permutations.size() * forest.n_features())
-        throw std::runtime_error("the rows of " + std::to_string(permutations.size()) + " permutations have " +
-                                 std::to_string(n_values) + " values, where those of the " +
-                                 std::to_string(forest.n_features()) + " features of model " + forest.path() +
-                                 " have " + std::to_string(permutations.size() * forest.n_features()));
-    memo.scores.resize(permutations.size());
-    forest.probabilities(rows, memo.scores.size(), memo.scores.data());
-    auto& entry = memo.entries[memo.oldest];
-    memo.oldest = (memo.oldest + 1) % memo.entries.size();
+    auto& entry = entries[oldest];
+    oldest = (oldest + 1) % entries.size();
     entry.forest = forest.id();
     entry.rows.assign(begin, end);
-    entry.best = static_cast<int>(std::max_element(memo.scores.begin(), memo.scores.end()) - memo.scores.begin());
+    entry.best = best_row(forest, rows, permutations.size());
     return entry.best;
 }
 
@@ -59,6 +55,31 @@ ROOT::RVecF with_feature(const float* rows, std::size_t n_values, const ROOT::RV
 }
 
 } // namespace
+
+PermutationTable permutations_of(std::size_t n_jets) {
+    static constexpr auto of_five = make_permutations<5>();
+    static constexpr auto of_six = make_permutations<max_assigned_jets>();
+    switch (n_jets) {
+    case 4:
+        return {permutations.data(), permutations.size()};
+    case 5:
+        return {of_five.data(), of_five.size()};
+    case max_assigned_jets:
+        return {of_six.data(), of_six.size()};
+    default:
+        throw std::invalid_argument("four to " + std::to_string(max_assigned_jets) + " jets can be assigned, not " +
+                                    std::to_string(n_jets));
+    }
+}
+
+PermutationTable permutations_of_rows(std::size_t n_values, std::size_t n_features) {
+    for (std::size_t n_jets = 4; n_jets <= max_assigned_jets; ++n_jets)
+        if (n_values == n_permutations(n_jets) * n_features)
+            return permutations_of(n_jets);
+    throw std::invalid_argument(std::to_string(n_values) + " values are no rows of " + std::to_string(n_features) +
+                                " features: that would be 12, 60 or 180 times as many, for the permutations of 4, 5 "
+                                "or 6 jets");
+}
 
 PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
                                          const ROOT::RVecF& mass, const ROOT::RVecI& selected, const Lepton& lepton) {
@@ -123,11 +144,14 @@ void require_features(const Forest& forest, const std::vector<std::string>& name
 }
 
 int best_permutation(const Forest& forest, const PermutationFeatures& features) {
-    return best_row(forest, features.data(), features.size());
+    forest.require_features(feature_names.size());
+    return remembered_best_row(forest, features.data(), features.size());
 }
 
 int best_permutation(const Forest& forest, const ROOT::RVecF& features) {
-    return best_row(forest, features.data(), features.size());
+    const std::size_t n_rows = permutations_of_rows(features.size(), forest.n_features()).size();
+    return n_rows == permutations.size() ? remembered_best_row(forest, features.data(), features.size())
+                                         : best_row(forest, features.data(), n_rows);
 }
 
 double w_jets_delta_phi(const ROOT::RVecF& phi, const ROOT::RVecI& selected, int permutation) {

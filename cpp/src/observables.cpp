@@ -1,19 +1,42 @@
 #include "ttbar/observables.hpp"
 
-#include <algorithm>
-#include <cmath>
+#include "four_momentum.hpp"
+
+#include <cstddef>
 
 namespace ttbar {
 
 namespace {
 
-struct FourMomentum {
-    double px, py, pz, energy;
-    bool btagged;
-};
+/// @param pt gives the transverse momentum of a stored jet
+template <typename Pt>
+double mass_of_trijet(Pt pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
+                      const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag) {
+    struct Jet {
+        FourMomentum momentum;
+        bool is_tagged;
+    };
+    ROOT::RVec<Jet> jets;
+    jets.reserve(selected.size());
+    for (const int jet : selected) {
+        const double jet_mass = mass[jet];
+        jets.push_back({FourMomentum::of(pt(jet), eta[jet], phi[jet], jet_mass * jet_mass), btag[jet] > min_btag});
+    }
 
-FourMomentum operator+(const FourMomentum& a, const FourMomentum& b) {
-    return {a.px + b.px, a.py + b.py, a.pz + b.pz, a.energy + b.energy, a.btagged || b.btagged};
+    double best_pt_square = -1., best_mass = -1.;
+    for (std::size_t i = 0; i < jets.size(); ++i)
+        for (std::size_t j = i + 1; j < jets.size(); ++j) {
+            const auto pair = jets[i].momentum + jets[j].momentum;
+            const bool pair_is_tagged = jets[i].is_tagged || jets[j].is_tagged;
+            for (std::size_t k = j + 1; k < jets.size(); ++k) {
+                const auto trijet = pair + jets[k].momentum;
+                if (!(pair_is_tagged || jets[k].is_tagged) || trijet.pt_square() <= best_pt_square)
+                    continue;
+                best_pt_square = trijet.pt_square();
+                best_mass = trijet.mass();
+            }
+        }
+    return best_mass;
 }
 
 } // namespace
@@ -27,29 +50,12 @@ double scalar_sum(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::R
 
 double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
                    const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag) {
-    ROOT::RVec<FourMomentum> jets;
-    jets.reserve(selected.size());
-    for (const int jet : selected) {
-        const double jet_pt = pt[jet], jet_phi = phi[jet], jet_mass = mass[jet];
-        const double pz = jet_pt * std::sinh(static_cast<double>(eta[jet]));
-        jets.push_back({jet_pt * std::cos(jet_phi), jet_pt * std::sin(jet_phi), pz,
-                        std::sqrt(jet_pt * jet_pt + pz * pz + jet_mass * jet_mass), btag[jet] > min_btag});
-    }
+    return mass_of_trijet([&](int jet) { return pt[jet]; }, eta, phi, mass, btag, selected, min_btag);
+}
 
-    double best_pt_squared = -1., best_mass_squared = -1.;
-    for (std::size_t i = 0; i < jets.size(); ++i)
-        for (std::size_t j = i + 1; j < jets.size(); ++j) {
-            const auto pair = jets[i] + jets[j];
-            for (std::size_t k = j + 1; k < jets.size(); ++k) {
-                const auto trijet = pair + jets[k];
-                const double pt_squared = trijet.px * trijet.px + trijet.py * trijet.py;
-                if (!trijet.btagged || pt_squared <= best_pt_squared)
-                    continue;
-                best_pt_squared = pt_squared;
-                best_mass_squared = std::max(0., trijet.energy * trijet.energy - pt_squared - trijet.pz * trijet.pz);
-            }
-        }
-    return best_pt_squared < 0. ? -1. : std::sqrt(best_mass_squared);
+double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
+                   const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag) {
+    return mass_of_trijet([&](int jet) { return pt[jet] * scale[jet]; }, eta, phi, mass, btag, selected, min_btag);
 }
 
 } // namespace ttbar

@@ -113,6 +113,18 @@ int true_permutation(const ROOT::RVec<Label>& labels, const ROOT::RVecI& quarks)
     return found == permutations.end() ? -1 : static_cast<int>(found - permutations.begin());
 }
 
+ROOT::RVecF rows_of_four_jets(const ROOT::RVecF& rows, std::size_t n_features) {
+    ROOT::RVecF kept;
+    kept.reserve(permutations.size() * n_features);
+    auto row = rows.begin();
+    for (const auto& permutation : permutations_of_rows(rows.size(), n_features)) {
+        if (*std::max_element(permutation.begin(), permutation.end()) < 4)
+            kept.insert(kept.end(), row, row + n_features);
+        row += n_features;
+    }
+    return kept;
+}
+
 MatchedEvent matched_event(std::uint64_t number, int true_permutation, const ROOT::RVecF& features,
                            const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
                            const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected) {

@@ -16,6 +16,7 @@ from ttbar.reading import require_file
 
 HEADERS = (
     "actions.hpp",
+    "agc_v2.hpp",
     "jet_assignment.hpp",
     "jet_energy.hpp",
     "models.hpp",

@@ -28,7 +28,7 @@ TEST_CASE("the features of a permutation, worked out by hand") {
     const RVecF pt{1.f, 80.f, 70.f, 1.f, 60.f, 50.f}, eta{9.f, 0.5f, -1.f, 9.f, 2.f, 0.f},
         phi{9.f, 3.f, -3.f, 9.f, 1.f, 0.f}, mass{9.f, 10.f, 20.f, 9.f, 30.f, 40.f};
     const RVecI selected{1, 2, 4, 5};
-    const ttbar::Lepton lepton{1.f, -2.f, -0.5f};
+    const ttbar::Lepton lepton{30.f, 1.f, -2.f, -0.5f};
     const auto features = ttbar::permutation_features(pt, eta, phi, mass, selected, lepton);
     // the last permutation: a = 3, b = 2, c = 1, d = 0 of the selected jets
     const auto row = std::vector<float>(features.end() - 19, features.end());

@@ -9,6 +9,7 @@
 #include <ROOT/RDF/RResultMap.hxx>
 #include <ROOT/RResultPtr.hxx>
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -67,6 +68,17 @@ ROOT::RDF::RResultPtr<Bins> histogram(ROOT::RDF::RNode node, const RegularAxis& 
                                       const RegularAxis& y_axis, const std::string& y_column,
                                       const std::string& weight);
 
+/// Book a histogram with sums of squared weights for each of some elements of a vector, which are filled together.
+/// @param node     a node where the column is a vector of doubles
+/// @param axes     an axis for each histogram
+/// @param column   column of the vector
+/// @param elements the element of each histogram, from 0
+/// @param weight   column of the weight
+/// @return the histograms
+ROOT::RDF::RResultPtr<std::vector<Bins>> histograms(ROOT::RDF::RNode node, const std::vector<RegularAxis>& axes,
+                                                    const std::string& column, const std::vector<std::size_t>& elements,
+                                                    const std::string& weight);
+
 /// Book the number of events with a value that is infinite or not a number.
 /// @param node    the node
 /// @param columns columns of type RVec<float>
@@ -86,6 +98,9 @@ ROOT::RDF::Experimental::RResultMap<ULong64_t> variations(ROOT::RDF::RResultPtr<
 
 /// @copydoc variations
 ROOT::RDF::Experimental::RResultMap<Bins> variations(ROOT::RDF::RResultPtr<Bins> result);
+
+/// @copydoc variations
+ROOT::RDF::Experimental::RResultMap<std::vector<Bins>> variations(ROOT::RDF::RResultPtr<std::vector<Bins>> result);
 
 /// Let an event loop report how far it is.
 /// @param events  what count gave for the node at the top

@@ -19,19 +19,67 @@ namespace ttbar {
 /// physically exchangeable, but the model is trained with a > b.
 using Permutation = std::array<int, 4>;
 
-/// The orderings of four jets with a > b, in lexicographic order.
-inline constexpr std::array<Permutation, 12> permutations{{{1, 0, 2, 3},
-                                                           {1, 0, 3, 2},
-                                                           {2, 0, 1, 3},
-                                                           {2, 0, 3, 1},
-                                                           {2, 1, 0, 3},
-                                                           {2, 1, 3, 0},
-                                                           {3, 0, 1, 2},
-                                                           {3, 0, 2, 1},
-                                                           {3, 1, 0, 2},
-                                                           {3, 1, 2, 0},
-                                                           {3, 2, 0, 1},
-                                                           {3, 2, 1, 0}}};
+/// Number of permutations of some jets.
+/// @param n_jets number of jets
+/// @return n! / (2 (n - 4)!)
+constexpr std::size_t n_permutations(std::size_t n_jets) {
+    return n_jets * (n_jets - 1) * (n_jets - 2) * (n_jets - 3) / 2;
+}
+
+/// Make all permutations of some jets.
+/// @return the ordered choices of four of n_jets jets with a > b, in lexicographic order
+template <std::size_t n_jets>
+constexpr std::array<Permutation, n_permutations(n_jets)> make_permutations() {
+    constexpr int n = n_jets;
+    std::array<Permutation, n_permutations(n_jets)> all{};
+    std::size_t next = 0;
+    for (int a = 0; a < n; ++a)
+        for (int b = 0; b < a; ++b)
+            for (int c = 0; c < n; ++c)
+                for (int d = 0; d < n; ++d)
+                    if (c != a && c != b && d != a && d != b && d != c) {
+                        all[next][0] = a;
+                        all[next][1] = b;
+                        all[next][2] = c;
+                        all[next][3] = d;
+                        ++next;
+                    }
+    return all;
+}
+
+/// The permutations of four jets.
+inline constexpr std::array<Permutation, n_permutations(4)> permutations = make_permutations<4>();
+
+/// The most jets that are assigned.
+inline constexpr std::size_t max_assigned_jets = 6;
+
+/// A table of permutations, made when this was compiled.
+struct PermutationTable {
+    const Permutation* first;
+    std::size_t number; ///< number of permutations
+
+    /// @return where the permutations begin
+    const Permutation* begin() const { return first; }
+
+    /// @return where they end
+    const Permutation* end() const { return first + number; }
+
+    /// @return number of permutations
+    std::size_t size() const { return number; }
+};
+
+/// All permutations of some jets.
+/// @param n_jets number of jets
+/// @return the table
+/// @throws std::invalid_argument unless there are four jets to max_assigned_jets
+PermutationTable permutations_of(std::size_t n_jets);
+
+/// The permutations whose rows some values are.
+/// @param n_values   number of values of all rows
+/// @param n_features number of values of a row
+/// @return a permutation for each row
+/// @throws std::invalid_argument if these are not the rows of all permutations of any number of jets
+PermutationTable permutations_of_rows(std::size_t n_values, std::size_t n_features);
 
 /// Names of the features of a permutation, in the order of the model's columns.
 inline constexpr std::array<const char*, 19> feature_names{"deltaR_lepton_b_lep",
@@ -109,11 +157,11 @@ void require_features(const Forest& forest, const std::vector<std::string>& name
 /// @return index into ttbar::permutations
 int best_permutation(const Forest& forest, const PermutationFeatures& features);
 
-/// The same for any number of features.
+/// The same for any number of features, and four jets or more.
 /// @param forest   model
-/// @param features a row for each of ttbar::permutations, of as many values as the model has features
-/// @return index into ttbar::permutations
-/// @throws std::runtime_error if there are more or fewer values
+/// @param features a row for each permutation of four, five or six jets, of as many values as the model has features
+/// @return index into the permutations
+/// @throws std::invalid_argument if there is another number of values
 int best_permutation(const Forest& forest, const ROOT::RVecF& features);
 
 /// The azimuthal difference of the two jets of the W, not wrapped: between 0 and a little over 2 pi.

@@ -1,5 +1,5 @@
 /// @file
-/// The quantities on the x axis of the histograms.
+/// What is measured of the selected jets.
 #pragma once
 
 #include <ROOT/RVec.hxx>
@@ -23,5 +23,10 @@ double scalar_sum(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::R
 /// @return mass in GeV; a mass squared below zero counts as zero, and without a combination the mass is -1
 double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
                    const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag);
+
+/// The same with scaled transverse momenta.
+/// @param scale factor for each stored jet
+double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
+                   const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag);
 
 } // namespace ttbar

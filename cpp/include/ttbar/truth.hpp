@@ -7,6 +7,7 @@
 #include <ROOT/RVec.hxx>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <tuple>
 #include <vector>
@@ -73,6 +74,13 @@ struct MatchedEvents {
     /// @param events the events
     void add(const MatchedEvents& events);
 };
+
+/// The rows that assign the first four jets, of those of all permutations of four jets or more.
+/// @param rows       row after row
+/// @param n_features number of values of a row
+/// @return rows, one for each of ttbar::permutations
+/// @throws std::invalid_argument if there is not a row for each permutation of four, five or six jets
+ROOT::RVecF rows_of_four_jets(const ROOT::RVecF& rows, std::size_t n_features);
 
 /// Gather what is known of an event.
 /// @param number              number of the event

@@ -20,8 +20,14 @@ from typing import Any
 NOMINAL = "nominal"
 """The variation that is none."""
 
+PSEUDODATA = "pseudodata"
+"""Stands for a process in names of histograms of pseudodata."""
+
 WEIGHT = "weight"
 """Column of the weight of an event."""
+
+PARITIES = ("even", "odd")
+"""Halves of the events, by their numbers."""
 
 SEED = "{seed}"
 """Stands for the seed of a run, an unsigned C++ integer, in expressions."""
@@ -104,6 +110,9 @@ class Define:
     expression: str
     in_skim: str | None = None
     """What a skim defines instead: the value for which the cuts let most events pass; None for the same."""
+    elements: tuple[str, ...] = ()
+    """What the elements are called, if it is a vector of doubles: each can be a column of the axis of a histogram
+    that has no other axis."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,8 @@ class Histogram:
     """Begins the names in the file: `{name}_{process}[_{variation}]`."""
     axes: tuple[Axis, ...]
     """One or two."""
+    group: str = ""
+    """Histograms of a region with the same one are shown side by side in one picture."""
 
     def __post_init__(self) -> None:
         """Check the number of axes."""
@@ -232,9 +243,16 @@ class Model:
     """C++ expression of the names of its features, in the order of a row, e.g. `ttbar::feature_names`."""
     column: str
     """The column with its rows, one for each permutation: `ttbar::PermutationFeatures` or `ROOT::RVecF`. The events
-    that reach it are those that the model is trained on."""
+    that reach it, be it in all regions or in one, are those that the model is trained on."""
     jets: str = "jets"
-    """The column with the indices of the selected jets, of which the permutations assign the first four."""
+    """The column with the indices of the selected jets, of which the permutations assign the first four to six."""
+    trained_on: str = ""
+    """Events that it learns from, where others are evaluated by it: `even` or `odd` numbers; by default all."""
+
+    def __post_init__(self) -> None:
+        """Check what it is trained on."""
+        if self.trained_on not in ("", *PARITIES):
+            raise ValueError(f"the model {self.name!r} is trained on {self.trained_on!r}, not on even or odd events")
 
 
 @dataclass(frozen=True)
@@ -275,6 +293,10 @@ class Fit:
     pseudodata: tuple[tuple[float, str], ...] = ()
     """What stands for data where there are none: factors and names of samples. Without them it is the sum of all
     nominal samples."""
+    pseudodata_in_file: bool = False
+    """Whether a run also writes the pseudodata of each histogram, named `{histogram}_pseudodata`."""
+    carried_to: tuple[FitRegion, ...] = ()
+    """Where the result of the fit is shown as well: channels that are not fitted."""
 
 
 @dataclass(frozen=True)
@@ -417,6 +439,53 @@ class Analysis:
         """
         return next(process for process in self.processes if process.name == name)
 
+    def elements(self, region: Region) -> dict[str, tuple[str, int]]:
+        """Find what elements of vectors are called in a region.
+
+        Parameters
+        ----------
+        region : Region
+            One of its regions.
+
+        Returns
+        -------
+        dict of str to tuple
+            Column of the vector, and position in it, by name.
+        """
+        steps = (*self.nodes, *region.definitions)
+        return {
+            name: (step.column, position)
+            for step in steps
+            if isinstance(step, Define)
+            for position, name in enumerate(step.elements)
+        }
+
+    def steps_to(self, column: str) -> tuple[Node, ...]:
+        """Find what an event meets on the way to a column.
+
+        Parameters
+        ----------
+        column : str
+            A column that is defined for all regions, or in one.
+
+        Returns
+        -------
+        tuple of Define, Vary and Cut
+            All steps to its definition.
+
+        Raises
+        ------
+        ValueError
+            If it is not defined.
+        """
+        steps: tuple[Node, ...]
+        for region in self.regions:
+            steps = (*self.nodes, Cut(region.name, region.condition), *region.definitions)
+            for number, step in enumerate(steps, start=1):
+                if isinstance(step, Define) and step.column == column:
+                    return steps[:number]
+        raise ValueError(f"no node or region defines the column {column!r}, which a model needs")
+
     def filled(self, process: str) -> tuple[str, ...]:
         """Name the variations that a process can have histograms of.
 
@@ -489,14 +558,16 @@ class Analysis:
             for process in self.processes:
                 for variation in self.filled(process.name):
                     yield histogram_name(histogram.name, process.name, variation)
+            if self.fit.pseudodata_in_file:
+                yield histogram_name(histogram.name, PSEUDODATA, NOMINAL)
 
     def _check_columns(self) -> None:
         """Check names of columns: what the graph defines may not be what it reads."""
         shared = [*self.columns, WEIGHT, *(node.column for node in self.nodes if isinstance(node, Define))]
         _require_unique("columns", shared)
         own = [[definition.column for definition in region.definitions] for region in self.regions]
-        for columns in own:
-            _require_unique("columns", (*shared, *columns))
+        for region, columns in zip(self.regions, own, strict=True):
+            _require_unique("columns", (*shared, *columns, *self.elements(region)))
         defined = {*shared, *chain.from_iterable(own)}
         for column in sorted(defined.difference(self.columns)):
             if not _COLUMN.fullmatch(column):
@@ -509,12 +580,10 @@ class Analysis:
                 )
 
     def _check_models(self) -> None:
-        """Check that the models have names, and their rows a column that all regions share."""
+        """Check that the models have names, and their rows a column."""
         _require_unique("models", (model.name for model in self.models))
-        defined = [node.column for node in self.nodes if isinstance(node, Define)]
         for model in self.models:
-            if model.column not in defined:
-                raise ValueError(f"the model {model.name!r} needs the column {model.column!r}, which no node defines")
+            self.steps_to(model.column)
 
     def _check_constants(self) -> None:
         """Check that there is a factor for each variation."""
@@ -535,7 +604,7 @@ class Analysis:
         for _, sample in self.fit.pseudodata:
             if sample not in samples:
                 raise ValueError(f"the pseudodata name the sample {sample!r}, but there are only {', '.join(samples)}")
-        for region in self.fit.regions:
+        for region in (*self.fit.regions, *self.fit.carried_to):
             axis = axes.get((region.histogram, region.variable))
             if axis is None:
                 raise ValueError(
@@ -545,7 +614,10 @@ class Analysis:
             for edge in region.binning or ():
                 if not axis.has_edge(edge):
                     raise ValueError(f"the fit's region {region.name!r} wants a bin edge at {edge:g}, where none is")
-        _require_unique("regions of the fit", (region.name for region in self.fit.regions))
+        if self.fit.pseudodata_in_file and not self.fit.pseudodata:
+            raise ValueError("pseudodata that are to be in the file must be said in the fit's 'pseudodata'")
+        regions = (*self.fit.regions, *self.fit.carried_to)
+        _require_unique("regions of the fit", (region.name for region in regions))
 
 
 def from_plain(content: Mapping[str, Any]) -> Analysis:

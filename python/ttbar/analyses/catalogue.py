@@ -9,7 +9,7 @@ from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError
 from ttbar.reading import require_file
 
-NAMES = {"agc-v1": "ttbar.analyses.agc_v1"}
+NAMES = {"agc-v1": "ttbar.analyses.agc_v1", "agc-v2": "ttbar.analyses.agc_v2"}
 """Modules of the analyses that come with the program, by name."""
 
 DEFAULT = "agc-v1"

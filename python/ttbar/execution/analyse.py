@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from ttbar import worker
-from ttbar.analyses.analysis import NOMINAL, WEIGHT, Analysis, Histogram
+from ttbar.analyses.analysis import NOMINAL, WEIGHT, Analysis, Axis, Histogram
 from ttbar.errors import AnalysisError
 from ttbar.execution.graph import Graph, book
 from ttbar.execution.histograms import as_hist
@@ -59,24 +59,20 @@ def analyse(unit: Unit, tree: str, analysis: Analysis, seed: int) -> Partial:
         counts = {cut: root.ttbar.count(root.RDF.AsRNode(node)) for cut, node in graph.cuts.items()}
         selected = [root.ttbar.count_by_file(root.RDF.AsRNode(node)) for node in graph.regions.values()]
         not_finite = _count_not_finite(root, graph)
-        filled = {
-            histogram: root.ttbar.histogram(
-                root.RDF.AsRNode(graph.regions[region.name]), *arguments(root, histogram), WEIGHT
-            )
-            for region, histogram in analysis.histograms
-        }
+        filled = list(_book_histograms(root, graph))
         root.ttbar.report_progress(counts["all"], worker.counter_address())
 
         def compile_() -> Collect:
             all_counts = {cut: root.ttbar.variations(count) for cut, count in counts.items()}
-            all_filled = {histogram: root.ttbar.variations(bins) for histogram, bins in filled.items()}
+            all_filled = [(together, root.ttbar.variations(bins)) for together, bins in filled]
 
             def collect() -> dict[str, Any]:
                 cutflow = _cutflow(all_counts, analysis.universes if varied else ())
                 bins = {
-                    (histogram, str(key).rpartition(":")[2]): results[key]
-                    for histogram, results in all_filled.items()
+                    (histogram, str(key).rpartition(":")[2]): content
+                    for together, results in all_filled
                     for key in results.GetKeys()
+                    for histogram, content in zip(together, _each(results[key]), strict=True)
                 }
                 _require_every_event(analysis, cutflow, bins)
                 anomalies = {}
@@ -135,25 +131,43 @@ def read_columns(unit: Unit, tree: str, columns: Sequence[str]) -> Partial:
     return run_unit(unit, tree, dict.fromkeys(columns), book_reading)
 
 
-def arguments(root: Any, histogram: Histogram) -> Iterator[Any]:
-    """Axes and columns of a histogram, as `ttbar::histogram` takes them after the node.
+def _book_histograms(root: Any, graph: Graph) -> Iterator[tuple[tuple[Histogram, ...], Any]]:
+    """Book all histograms; those of the elements of a vector come together."""
+    for region in graph.analysis.regions:
+        node = root.RDF.AsRNode(graph.regions[region.name])
+        elements = graph.analysis.elements(region)
+        of_vector: dict[str, list[Histogram]] = {}
+        for histogram in region.histograms:
+            first, *others = histogram.axes
+            if first.column in elements and not others:
+                of_vector.setdefault(elements[first.column][0], []).append(histogram)
+            else:
+                quantities = chain.from_iterable((_regular(root, axis), axis.column) for axis in histogram.axes)
+                yield (histogram,), root.ttbar.histogram(node, *quantities, WEIGHT)
+        for column, histograms in of_vector.items():
+            axes = [histogram.axes[0] for histogram in histograms]
+            yield (
+                tuple(histograms),
+                root.ttbar.histograms(
+                    node,
+                    [_regular(root, axis) for axis in axes],
+                    column,
+                    [elements[axis.column][1] for axis in axes],
+                    WEIGHT,
+                ),
+            )
 
-    Parameters
-    ----------
-    root : module
-        ROOT.
-    histogram : Histogram
-        The histogram.
 
-    Yields
-    ------
-    ttbar::RegularAxis or str
-        An axis and its column, for each axis.
-    """
-    for axis in histogram.axes:
-        cpp = root.ttbar.RegularAxis()
-        cpp.bins, cpp.low, cpp.high, cpp.flow = axis.bins, axis.low, axis.high, axis.flow
-        yield from (cpp, axis.column)
+def _regular(root: Any, axis: Axis) -> Any:
+    """An axis as C++ takes it."""
+    cpp = root.ttbar.RegularAxis()
+    cpp.bins, cpp.low, cpp.high, cpp.flow = axis.bins, axis.low, axis.high, axis.flow
+    return cpp
+
+
+def _each(bins: Any) -> Any:
+    """One `ttbar::Bins` as a sequence, and several as they are."""
+    return (bins,) if hasattr(bins, "variances") else bins
 
 
 def _cutflow(counts: Mapping[str, Any], universes: Iterable[str]) -> dict[str, dict[str, int]]:

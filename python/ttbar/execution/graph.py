@@ -105,7 +105,7 @@ def book_until(events: Any, analysis: Analysis, column: str) -> tuple[dict[str, 
     analysis : Analysis
         The analysis.
     column : str
-        A column that its nodes define.
+        A column that is defined for all regions, or in one.
 
     Returns
     -------
@@ -114,9 +114,8 @@ def book_until(events: Any, analysis: Analysis, column: str) -> tuple[dict[str, 
     node
         The events with the column.
     """
-    columns = [getattr(step, "column", None) for step in analysis.nodes]
     graph = Graph(analysis, seed=0, varied=False, cuts={"all": events})
-    return graph.cuts, graph.add(events, analysis.nodes[: columns.index(column) + 1])
+    return graph.cuts, graph.add(events, analysis.steps_to(column))
 
 
 def book_skim(events: Any, analysis: Analysis) -> Any:

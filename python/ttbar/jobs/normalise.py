@@ -1,11 +1,13 @@
 """From the merged results of the event loop to what is written."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 import hist
 
-from ttbar.analyses.analysis import NOMINAL, Analysis, histogram_name
+from ttbar.analyses.analysis import NOMINAL, PSEUDODATA, Analysis, histogram_name
 from ttbar.execution.unit import Partial
 from ttbar.inputs.files import CheckedSample
 
@@ -43,6 +45,35 @@ def final_histograms(
                 for constant in analysis.process(sample.process).constant_weights:
                     for varied, factor in zip(constant.systematic.variations, constant.factors, strict=True):
                         yield histogram_name(name, sample.process, varied), final * factor
+
+
+def pseudodata(analysis: Analysis, final: Mapping[str, hist.Hist[Any]]) -> Iterator[tuple[str, hist.Hist[Any]]]:
+    """Add up what stands for data, if the analysis wants it beside the histograms.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis.
+    final : mapping of str to hist.Hist
+        Normalised histograms by name.
+
+    Yields
+    ------
+    name : str
+        `{histogram}_pseudodata`, for each histogram of which there are all samples.
+    histogram : hist.Hist
+        Sums of contents and of squares of weights, as for any sum of histograms with factors.
+    """
+    if not analysis.fit.pseudodata_in_file:
+        return
+    for _, histogram in analysis.histograms:
+        parts = [
+            (factor, final.get(histogram_name(histogram.name, *sample.split("__", 1))))
+            for factor, sample in analysis.fit.pseudodata
+        ]
+        found = [part * factor for factor, part in parts if part is not None]
+        if len(found) == len(parts):
+            yield histogram_name(histogram.name, PSEUDODATA, NOMINAL), reduce(add, found)
 
 
 def final_cutflow(

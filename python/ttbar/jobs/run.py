@@ -19,7 +19,7 @@ from ttbar.inputs import source
 from ttbar.inputs.dataset import Sample, load_dataset
 from ttbar.inputs.files import CheckedSample
 from ttbar.inputs.source import Source
-from ttbar.jobs.normalise import final_cutflow, final_histograms
+from ttbar.jobs.normalise import final_cutflow, final_histograms, pseudodata
 from ttbar.jobs.provenance import Stopwatch, accounts, measured, provenance
 from ttbar.library import resource
 from ttbar.progress import say
@@ -189,6 +189,7 @@ def _run(
         progress.now("Writing histograms")
         with stopwatch.time("merge"):
             final = dict(final_histograms(options.analysis, samples, partials))
+            final |= dict(pseudodata(options.analysis, final))
             histograms.write(options.output / "histograms.root", final)
             output.write_json(options.output / "cutflow.json", final_cutflow(options.analysis, samples, partials))
         if options.plots:

@@ -83,8 +83,7 @@ def model_of(analysis: Analysis) -> Model:
     if not analysis.models:
         raise InputError(f"the analysis {analysis.name} has no model to train: name one in its 'models'")
     model = analysis.models[0]
-    columns = [node.column for node in analysis.nodes if isinstance(node, Define)]
-    if model.jets not in columns[: columns.index(model.column)]:
+    if model.jets not in [step.column for step in analysis.steps_to(model.column) if isinstance(step, Define)]:
         raise InputError(
             f"the analysis {analysis.name} defines no column {model.jets!r} before {model.column!r}: say in the "
             f"'jets' of its model {model.name!r} which one has the indices of the selected jets"
@@ -210,6 +209,7 @@ def extract(unit: Unit, tree: str, analysis: Analysis, model: Model) -> Partial:
         cuts["matched"] = node.Filter("true_permutation >= 0")
         # What the analysis gives as an array becomes a vector as well.
         rows = f"ROOT::RVecF({model.column}.begin(), {model.column}.end())"
+        rows = f"ttbar::rows_of_four_jets({rows}, {len(loop.feature_names(model.features))})"
         matched = define(
             cuts["matched"],
             "matched_event",

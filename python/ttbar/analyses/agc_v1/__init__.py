@@ -92,6 +92,11 @@ _LARGEST_NORMAL = 6.77  # a bit more than sqrt(-2 ln u), of the smallest u of a 
 LARGEST_JET_SCALE = max(1.0, JET_SCALE_UP, 1 + JET_RESOLUTION * _LARGEST_NORMAL)
 """No universe multiplies the transverse momentum of a jet by more, whatever the seed."""
 
+JET_SCALE = Define(
+    "jet_scale",
+    "ttbar::uniform_jet_scale(Jet_pt, 1.)",
+    in_skim=f"ttbar::uniform_jet_scale(Jet_pt, {LARGEST_JET_SCALE})",
+)
 JET_ENERGY = Vary(
     "jet_energy",
     column="jet_scale",
@@ -180,11 +185,7 @@ def define(
             f"ttbar::count_above(Electron_pt, {min_lepton_pt}) + ttbar::count_above(Muon_pt, {min_lepton_pt}) == 1",
             in_skim=True,
         ),
-        Define(
-            "jet_scale",
-            "ttbar::uniform_jet_scale(Jet_pt, 1.)",
-            in_skim=f"ttbar::uniform_jet_scale(Jet_pt, {LARGEST_JET_SCALE})",
-        ),
+        JET_SCALE,
         JET_ENERGY,
         Define("jets", f"ttbar::select_jets(Jet_pt, jet_scale, {min_jet_pt})"),
         Cut("four_jets", f"jets.size() >= {min_jets}", in_skim=True),
