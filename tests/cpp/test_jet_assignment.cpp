@@ -7,6 +7,7 @@
 #include <cmath>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 using ROOT::RVecF;
 using ROOT::RVecI;
@@ -21,6 +22,33 @@ TEST_CASE("the permutations are those with a > b, in lexicographic order") {
         CHECK(ttbar::permutations[next++] == ordering);
     } while (std::next_permutation(ordering.begin(), ordering.end()));
     CHECK(next == ttbar::permutations.size());
+}
+
+TEST_CASE("more jets have more permutations, in the same order") {
+    const auto first = [](std::size_t n_jets) {
+        std::string digits;
+        const auto all = ttbar::permutations_of(n_jets);
+        for (const auto* permutation = all.begin(); permutation != all.begin() + 5; ++permutation) {
+            for (const int jet : *permutation)
+                digits += std::to_string(jet);
+            digits += ' ';
+        }
+        return digits;
+    };
+    CHECK(first(4) == "1023 1032 2013 2031 2103 ");
+    CHECK(first(5) == "1023 1024 1032 1034 1042 ");
+    CHECK(first(6) == "1023 1024 1025 1032 1034 ");
+    for (const auto& [n_jets, expected] : {std::pair{4, 12}, {5, 60}, {6, 180}}) {
+        const auto all = ttbar::permutations_of(n_jets);
+        CHECK(all.size() == static_cast<std::size_t>(expected));
+        CHECK(std::is_sorted(all.begin(), all.end()));
+        CHECK(std::adjacent_find(all.begin(), all.end()) == all.end());
+        CHECK(std::all_of(all.begin(), all.end(), [](const auto& each) { return each[0] > each[1]; }));
+        CHECK(ttbar::permutations_of_rows(expected * 20, 20).begin() == all.begin());
+    }
+    CHECK_THROWS_AS(ttbar::permutations_of(3), std::invalid_argument);
+    CHECK_THROWS_AS(ttbar::permutations_of(7), std::invalid_argument);
+    CHECK_THROWS_AS(ttbar::permutations_of_rows(61 * 20, 20), std::invalid_argument);
 }
 
 TEST_CASE("the features of a permutation, worked out by hand") {

@@ -55,3 +55,14 @@ TEST_CASE("a mass squared below zero counts as zero") {
     CHECK(result >= 0.);
     CHECK(result < 1e-3);
 }
+
+TEST_CASE("a scaled trijet is chosen and weighed with scaled momenta") {
+    const RVecF pt{50.f, 50.f, 50.f, 40.f}, eta{0.f, 1.f, 2.f, 1.f}, phi{0.f, 0.1f, 0.2f, 0.1f}, mass(4, 5.f),
+        btag(4, 1.f);
+    const RVecI all{0, 1, 2, 3};
+    const RVecD scale{1., 1., 1., 2.}; // the last one becomes the hardest
+    const RVecF scaled{50.f, 50.f, 50.f, 80.f};
+    const double expected = ttbar::trijet_mass(scaled, eta, phi, mass, btag, all, 0.5);
+    CHECK(ttbar::trijet_mass(pt, scale, eta, phi, mass, btag, all, 0.5) == expected);
+    CHECK(ttbar::trijet_mass(pt, eta, phi, mass, btag, all, 0.5) != expected);
+}

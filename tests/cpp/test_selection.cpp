@@ -46,3 +46,47 @@ TEST_CASE("the lepton is the one above threshold, of either kind") {
     CHECK(electron.mass == -6.f);
     CHECK_THROWS_AS(ttbar::first_lepton({30.f}, {1.f}, {1.f}, {1.f}, none, none, none, none, 30.), std::out_of_range);
 }
+
+TEST_CASE("an electron is selected if it passes every cut, each of them strict") {
+    const auto passes = [](float pt, float eta, int cut_based, float sip3d) {
+        return ttbar::select_electrons({pt}, {eta}, {cut_based}, {sip3d}, 30., 2., 4, 4.).size() == 1;
+    };
+    CHECK(passes(31.f, -1.9f, 4, 3.9f));
+    CHECK(!passes(30.f, 1.9f, 4, 3.9f));
+    CHECK(!passes(31.f, -2.f, 4, 3.9f));
+    CHECK(!passes(31.f, 2.f, 4, 3.9f));
+    CHECK(!passes(31.f, 1.9f, 3, 3.9f));
+    CHECK(!passes(31.f, 1.9f, 5, 3.9f));
+    CHECK(!passes(31.f, 1.9f, 4, 4.f));
+}
+
+TEST_CASE("a muon is selected if it passes every cut, each of them strict") {
+    const auto passes = [](float pt, float eta, bool tight, float sip3d, float isolation) {
+        return ttbar::select_muons({pt}, {eta}, ROOT::RVec<bool>{tight}, {sip3d}, {isolation}, 30., 2., 4., 0.25)
+                   .size() == 1;
+    };
+    CHECK(passes(31.f, -1.9f, true, 3.9f, 0.f));
+    CHECK(!passes(30.f, 1.9f, true, 3.9f, 0.f));
+    CHECK(!passes(31.f, -2.f, true, 3.9f, 0.f));
+    CHECK(!passes(31.f, 1.9f, false, 3.9f, 0.f));
+    CHECK(!passes(31.f, 1.9f, true, 4.f, 0.f));
+    CHECK(!passes(31.f, 1.9f, true, 3.9f, 0.25f));
+}
+
+TEST_CASE("an identified jet has the bit set, whatever the others are") {
+    const RVecF pt(6, 40.f), eta{0.f, 0.f, 0.f, 0.f, 2.4f, -2.5f};
+    const RVecD scale{1., 1., 1., 0.7, 1., 1.};
+    const RVecI id{0, 2, 4, 6, 6, 6};
+    CHECK(ROOT::VecOps::All(ttbar::select_jets(pt, scale, eta, id, 30., 2.4, 2) == RVecI{2}));
+    CHECK(ROOT::VecOps::All(ttbar::select_jets(pt, RVecD(6, 1.), eta, id, 30., 2.45, 2) == RVecI{2, 3, 4}));
+}
+
+TEST_CASE("the lepton is the selected one, electrons before muons") {
+    const RVecF pt{40.f, 50.f}, eta{1.f, 2.f}, phi{3.f, 4.f}, mass{5.f, 6.f};
+    const RVecI none;
+    const auto electron = ttbar::first_lepton(pt, eta, phi, mass, {1}, pt, eta, phi, mass, {0});
+    CHECK((electron.pt == 50.f && electron.eta == 2.f && electron.phi == 4.f && electron.mass == 6.f));
+    const auto muon = ttbar::first_lepton(pt, eta, phi, mass, none, pt, eta, phi, mass, {0});
+    CHECK((muon.pt == 40.f && muon.eta == 1.f && muon.phi == 3.f && muon.mass == 5.f));
+    CHECK_THROWS_AS(ttbar::first_lepton(pt, eta, phi, mass, none, pt, eta, phi, mass, none), std::out_of_range);
+}

@@ -5,6 +5,7 @@
 #include "ttbar/truth.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -210,4 +211,19 @@ TEST_CASE("the arrays of many events hold one event after the other") {
     CHECK(all.features == std::vector<float>{7, 8, 9, 10});
     for (const auto* jets : {&all.pt, &all.eta, &all.phi, &all.mass, &all.btag})
         CHECK(*jets == std::vector<float>{1, 2, 3, 4, 14, 13, 12, 11});
+}
+
+TEST_CASE("of the rows of more jets, those of the first four are kept in their order") {
+    for (const std::size_t n_jets : {4, 5, 6}) {
+        ROOT::RVecF rows, expected;
+        for (const auto& [a, b, c, d] : ttbar::permutations_of(n_jets)) {
+            const ROOT::RVecF row{static_cast<float>(1000 * a + 100 * b + 10 * c + d), 1.f};
+            rows.insert(rows.end(), row.begin(), row.end());
+            if (a < 4 && b < 4 && c < 4 && d < 4)
+                expected.insert(expected.end(), row.begin(), row.end());
+        }
+        CHECK(expected.size() == 24);
+        CHECK(ROOT::VecOps::All(ttbar::rows_of_four_jets(rows, 2) == expected));
+    }
+    CHECK_THROWS_AS(ttbar::rows_of_four_jets(ROOT::RVecF(25), 2), std::invalid_argument);
 }
