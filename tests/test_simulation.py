@@ -23,6 +23,15 @@ CROSS_SECTIONS = {  # pb
     "wjets": 61457 * 0.252,
 }
 LAST_COPY = 1 << 13
+IDENTIFICATION = {
+    "Electron_cutBased": "int32_t[]",
+    "Electron_sip3d": "float[]",
+    "Muon_tightId": "bool[]",
+    "Muon_sip3d": "float[]",
+    "Muon_pfRelIso04_all": "float[]",
+    "Jet_jetId": "int32_t[]",
+    "Jet_qgl": "float[]",
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +66,59 @@ def selection(events: ak.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     selected = (leptons == 1) & (ak.sum(jets, axis=1) >= 4) & (tagged >= 1)
     two = ak.sum(jets & (events.Jet_btagCSVV2 > 0.5), axis=1) >= 2
     return tuple(mask.to_numpy() for mask in (selected, selected & (tagged == 1), selected & two))
+
+
+def identified_selection(events: ak.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Whether an event has one identified lepton, four identified jets and two b tags, and its number of jets."""
+    electrons = (events.Electron_pt > 30) & (abs(events.Electron_eta) < 2.1)
+    electrons = electrons & (events.Electron_cutBased == 4) & (events.Electron_sip3d < 4)
+    muons = (events.Muon_pt > 30) & (abs(events.Muon_eta) < 2.1)
+    muons = muons & events.Muon_tightId & (events.Muon_sip3d < 4) & (events.Muon_pfRelIso04_all < 0.15)
+    jets = (events.Jet_pt > 30) & (abs(events.Jet_eta) < 2.4) & (events.Jet_jetId & 4 > 0)
+    tagged = ak.sum(jets & (events.Jet_btagCSVV2 > 0.5), axis=1)
+    n_jets = ak.sum(jets, axis=1)
+    one_lepton = ak.sum(electrons, axis=1) + ak.sum(muons, axis=1) == 1
+    return (one_lepton & (n_jets >= 4) & (tagged >= 2)).to_numpy(), n_jets.to_numpy()
+
+
+def are_near(events: ak.Array, one: str, other: str, mask: ak.Array, distance: float) -> np.ndarray:
+    """Which of all objects of a collection are near one of another that the mask selects."""
+    d_eta, d_phi = (
+        ak.flatten(events[f"{one}_{axis}"][:, :, None] - events[f"{other}_{axis}"][mask][:, None, :])
+        for axis in ("eta", "phi")
+    )
+    near = np.hypot(d_eta, (d_phi + np.pi) % (2 * np.pi) - np.pi) < distance
+    return ak.any(near, axis=1).to_numpy()
+
+
+def are_prompt(events: ak.Array, collection: str, identity: int) -> np.ndarray:
+    """Which of all leptons of a collection are those of W bosons and tau leptons."""
+    return are_near(events, collection, "GenPart", abs(events.GenPart_pdgId) == identity, 0.005)
+
+
+def jets_by_origin(events: ak.Array) -> dict[str, np.ndarray]:
+    """Masks of all central jets that are not soft, by what they are made of."""
+    flavour, identity = abs(events.GenJet_partonFlavour), abs(events.GenPart_pdgId)
+    bottom = events.GenJet_hadronFlavour == 5
+
+    def near(mask):
+        return are_near(events, "Jet", "GenJet", mask, 0.2)
+
+    lepton = are_near(events, "Jet", "GenPart", (identity == 11) | (identity == 13), 0.1)
+    no_parton = near(flavour == 0)
+    central = flat(events.Jet_pt > 25) & flat(abs(events.Jet_eta) < 2.4)
+    made_of = {
+        "light": near((flavour >= 1) & (flavour <= 3) & ~bottom) & ~lepton & ~no_parton,
+        "b": near((flavour == 5) & bottom) & ~lepton & ~no_parton,
+        "gluon": near((flavour == 21) & ~bottom) & ~lepton & ~no_parton,
+        "lepton": no_parton & lepton,
+        "pile-up": ~near(flavour >= 0),
+    }
+    return {name: central & mask for name, mask in made_of.items()}
+
+
+def flat(values: ak.Array) -> np.ndarray:
+    return ak.flatten(values).to_numpy()
 
 
 def trijet_mass(pt, eta, phi, mass, btag) -> float:
@@ -116,7 +178,11 @@ def test_ballast_makes_a_file_as_wide_as_a_real_one_and_changes_nothing_else(dat
 
 
 @pytest.mark.parametrize(
-    "column", ["Jet_pt", "Jet_eta", "Jet_phi", "Jet_mass", "Jet_btagCSVV2", "Electron_mass", "GenPart_pt"]
+    "column",
+    [
+        *("Jet_pt", "Jet_eta", "Jet_phi", "Jet_mass", "Jet_btagCSVV2", "Jet_qgl", "Electron_mass", "GenPart_pt"),
+        *("Electron_sip3d", "Muon_sip3d", "Muon_pfRelIso04_all"),
+    ],
 )
 def test_numbers_are_rounded_as_in_a_real_file(dataset, real_tree, column):
     simulated = used_mantissa_bits(read(dataset, "ttbar__nominal")[column])
@@ -144,6 +210,110 @@ def test_some_eight_percent_of_top_pairs_are_selected(dataset):
     assert selected.mean() == pytest.approx(0.08, abs=0.012)
     assert one_b.mean() > 0.025
     assert two_b.mean() > 0.025
+
+
+def test_two_percent_of_top_pairs_are_selected_with_identified_objects(dataset):
+    selected, n_jets = identified_selection(read(dataset, "ttbar__nominal"))
+    assert selected.mean() == pytest.approx(0.02, abs=0.005)
+    assert np.sum(selected & (n_jets == 5)) > 10
+    assert np.sum(selected & (n_jets >= 6)) > 2
+    w_jets, _ = identified_selection(read(dataset, "wjets__nominal"))
+    assert 0 < w_jets.mean() < 0.1 * selected.mean()
+
+
+@pytest.mark.parametrize("sample", simulated_samples())
+def test_identification_has_the_types_and_values_of_nanoaod(dataset, sample):
+    tree = uproot.open(dataset.parent / f"{sample}_0.root")["Events"]
+    assert {name: types(tree)[name] for name in IDENTIFICATION} == IDENTIFICATION
+    events = read(dataset, sample)
+    assert set(np.unique(flat(events.Electron_cutBased))) == {0, 1, 2, 3, 4}
+    assert set(np.unique(flat(events.Muon_tightId))) == {False, True}
+    assert set(np.unique(flat(events.Jet_jetId))) == {0, 2, 6}
+    for name in ("Electron_sip3d", "Muon_sip3d"):
+        assert flat(events[name]).min() > 0
+    assert flat(events.Muon_pfRelIso04_all).min() == 0
+    qgl = flat(events.Jet_qgl)
+    assert qgl.max() <= 1
+    assert set(qgl[qgl < 0]) == {-1}
+
+
+def test_leptons_of_w_bosons_are_better_identified_than_others(dataset):
+    events = read(dataset, "ttbar__nominal")
+    prompt, level, sip3d = (
+        are_prompt(events, "Electron", 11),
+        flat(events.Electron_cutBased),
+        flat(events.Electron_sip3d),
+    )
+    assert 0.65 < np.mean(level[prompt] == 4) < 0.85
+    assert np.mean(level[~prompt] == 4) < 0.05
+    assert np.mean(level[~prompt] <= 2) > 0.9
+    assert np.mean(sip3d[prompt] < 4) > 0.85
+    assert np.mean(sip3d[~prompt] < 4) < 0.75
+
+    prompt, sip3d = are_prompt(events, "Muon", 13), flat(events.Muon_sip3d)
+    isolation, tight = flat(events.Muon_pfRelIso04_all), flat(events.Muon_tightId)
+    assert np.mean(tight[prompt]) > 0.93
+    assert np.mean(tight[~prompt]) < 0.90
+    assert np.mean(sip3d[prompt] < 4) > 0.93
+    assert np.mean(sip3d[~prompt] < 4) < 0.5
+    assert 0.92 < np.mean(isolation[prompt] < 0.15) < 0.96
+    assert 0.25 < np.mean(isolation[prompt] == 0) < 0.4
+    assert np.mean(isolation[~prompt] < 0.15) < 0.3
+
+
+def test_the_quark_gluon_likelihood_tells_quarks_from_gluons(dataset):
+    events = read(dataset, "ttbar__nominal")
+    qgl = flat(events.Jet_qgl)
+    kinds = jets_by_origin(events)
+    of = {name: qgl[mask & (qgl >= 0)] for name, mask in kinds.items()}
+    assert np.mean(of["gluon"]) + 0.05 < np.mean(of["b"]) < np.mean(of["light"]) - 0.1
+    assert np.mean(of["light"] > 0.5) > 0.55
+    assert np.mean(of["gluon"] < 0.5) > 0.6
+    assert np.mean(of["light"] < 0.2) > 0.05  # they overlap
+    assert np.mean(of["gluon"] > 0.8) > 0.05
+
+
+def test_soft_jets_and_many_of_leptons_have_no_quark_gluon_likelihood(dataset):
+    events = read(dataset, "ttbar__nominal")
+    missing, pt = flat(events.Jet_qgl) == -1, flat(events.Jet_pt)
+    assert missing[pt < 20].all()
+    assert not missing[pt >= 20].all()
+    kinds = jets_by_origin(events)
+    for name in ("light", "b", "gluon"):
+        assert 0 < np.mean(missing[kinds[name]]) < 0.03
+    assert np.mean(missing[kinds["lepton"]]) > 0.6
+
+
+def test_jets_of_leptons_fail_the_veto_and_others_seldom(dataset):
+    events = read(dataset, "ttbar__nominal")
+    identification, kinds = flat(events.Jet_jetId), jets_by_origin(events)
+    assert np.sum(kinds["lepton"]) > 100
+    assert np.mean(identification[kinds["lepton"]] == 2) > 0.5
+    assert np.mean(identification[kinds["lepton"]] == 6) < 0.25
+    for name in ("light", "b", "gluon"):
+        assert 0.97 < np.mean(identification[kinds[name]] == 6) < 1
+    assert np.mean(identification[kinds["pile-up"]] == 6) < np.mean(identification[kinds["gluon"]] == 6) - 0.005
+
+
+def test_identification_has_random_numbers_of_its_own(dataset):
+    """Of the stream of the objects, the first number says how many jets are radiated."""
+    events = read(dataset, "ttbar__nominal")
+    n_electrons = ak.num(events.Electron_pt)
+    prompt = ak.unflatten(are_prompt(events, "Electron", 11), n_electrons)
+    with_electron = events[(n_electrons > 0) & ak.fill_none(ak.firsts(prompt), False)]
+    displaced = with_electron.Electron_sip3d[:, 0] > 8
+    n_jets = ak.num(with_electron.GenJet_pt)
+    assert ak.sum(displaced) > 30
+    assert ak.mean(n_jets[displaced]) == pytest.approx(ak.mean(n_jets[~displaced]), abs=1)
+
+
+def test_objects_stay_the_same_when_their_identification_changes(dataset):
+    """The shipped models and what is expected of them rest on these events."""
+    events = read(dataset, "ttbar__nominal")
+    lengths = [ak.sum(ak.num(events[f"{name}_pt"])) for name in ("Electron", "Muon", "Jet", "GenJet", "GenPart")]
+    assert lengths == [3049, 2295, 51495, 49998, 205014]
+    sums = [np.sum(flat(events[name]), dtype=float) for name in ("Jet_pt", "Jet_btagCSVV2", "Muon_eta")]
+    assert sums == pytest.approx([2679955.0, -116445.5, -11.30098], rel=1e-4)
 
 
 def test_the_trijet_mass_peaks_at_the_top_quark(dataset):

@@ -68,7 +68,8 @@ std::vector<double> read_content(const std::string& path) {
     TTreeReader reader("Events", &file);
     TTreeReaderValue<ULong64_t> number(reader, "event");
     std::vector<std::unique_ptr<TTreeReaderArray<float>>> columns;
-    for (const char* name : {"Jet_pt", "Jet_btagCSVV2", "Electron_mass", "Muon_eta", "GenPart_phi", "GenJet_mass"})
+    for (const char* name : {"Jet_pt", "Jet_btagCSVV2", "Electron_mass", "Muon_eta", "GenPart_phi", "GenJet_mass",
+                             "Electron_sip3d", "Muon_pfRelIso04_all", "Jet_qgl"})
         columns.push_back(std::make_unique<TTreeReaderArray<float>>(reader, name));
     std::vector<double> content;
     while (reader.Next()) {
@@ -244,6 +245,47 @@ TEST_CASE("only W+jets is filtered, and event numbers tell where") {
         CHECK(n_odd >= 30);
         CHECK(n_odd <= 70);
         CHECK(last + 1 == n_generated);
+    }
+}
+
+TEST_CASE("identification is stored as NanoAOD stores it, for each object") {
+    const Folder folder;
+    for (const std::string& sample : ttbar::simulated_samples()) {
+        CAPTURE(sample);
+        ttbar::simulate(folder.file("events.root"), options(sample, 200));
+        TFile file(folder.file("events.root").c_str());
+        TTreeReader reader("Events", &file);
+        TTreeReaderArray<float> electron_pt(reader, "Electron_pt"), electron_sip3d(reader, "Electron_sip3d"),
+            muon_pt(reader, "Muon_pt"), muon_sip3d(reader, "Muon_sip3d"), isolation(reader, "Muon_pfRelIso04_all"),
+            jet_pt(reader, "Jet_pt"), qgl(reader, "Jet_qgl");
+        TTreeReaderArray<int> cut_based(reader, "Electron_cutBased"), jet_id(reader, "Jet_jetId");
+        TTreeReaderArray<bool> tight(reader, "Muon_tightId");
+        int n_tight = 0, n_muons = 0;
+        while (reader.Next()) {
+            REQUIRE(cut_based.GetSize() == electron_pt.GetSize());
+            for (std::size_t i = 0; i < electron_pt.GetSize(); ++i) {
+                CHECK(cut_based[i] >= 0);
+                CHECK(cut_based[i] <= 4);
+                CHECK(electron_sip3d[i] > 0);
+            }
+            REQUIRE(tight.GetSize() == muon_pt.GetSize());
+            for (std::size_t i = 0; i < muon_pt.GetSize(); ++i) {
+                ++n_muons;
+                n_tight += tight[i];
+                CHECK(muon_sip3d[i] > 0);
+                CHECK(isolation[i] >= 0);
+            }
+            REQUIRE(jet_id.GetSize() == jet_pt.GetSize());
+            for (std::size_t i = 0; i < jet_pt.GetSize(); ++i) {
+                CHECK((jet_id[i] == 0 || jet_id[i] == 2 || jet_id[i] == 6));
+                CHECK((qgl[i] == -1 || (qgl[i] >= 0 && qgl[i] <= 1)));
+                if (jet_pt[i] < 20)
+                    CHECK(qgl[i] == -1);
+            }
+        }
+        CHECK(reader.GetEntryStatus() == TTreeReader::kEntryBeyondEnd); // and not a column of another type
+        CHECK(n_tight > n_muons / 2);
+        CHECK(n_tight < n_muons);
     }
 }
 

@@ -16,7 +16,7 @@ struct SimulationOptions {
     std::uint64_t n_events = 0; ///< events to store
     std::uint32_t file = 0;     ///< number of the file in its sample; files of one sample hold different events
     std::uint64_t seed = 1;     ///< the same seed gives the same events
-    bool ballast = false;       ///< also write the columns that the analysis does not read
+    bool ballast = false;       ///< also write the columns that no analysis reads
 };
 
 /// @return names of the samples that can be simulated

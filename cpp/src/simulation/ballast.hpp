@@ -1,5 +1,5 @@
 /// @file
-/// Columns of a NanoAOD file that the analysis does not read, with random content. They make a file as wide
+/// Columns of a NanoAOD file that no analysis reads, with random content. They make a file as wide
 /// as a real one, for measurements of speed.
 #pragma once
 

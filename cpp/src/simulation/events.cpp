@@ -85,6 +85,49 @@ struct TagShape {
 constexpr TagShape b_shape{0.02, 0.66, 0.35, 0.8}, c_shape{0.10, 0.30, 1.0, 1.2};
 constexpr TagShape light_shape{0.25, 0.07, 1.6, 1.8}, lepton_shape{0.65, 0.02, 2.0, 2.2};
 
+// What identifies objects is drawn from streams of its own, beyond those of the samples, so that it can change
+// without a change of the objects.
+constexpr std::uint32_t identification_streams = 1 << 16;
+
+// Impact parameters in units of their uncertainty: a sum of two exponential terms of these means if the lepton comes
+// from the collision, a wide range if it does not or if its track is wrong.
+constexpr double electron_sip3d = 0.75, muon_sip3d = 0.33;
+constexpr double min_displaced_sip3d = 2, max_displaced_sip3d = 200;
+
+/// The identification of electrons from one source: the shares that pass the four working points and the share of
+/// displaced ones.
+struct ElectronShape {
+    std::array<double, 4> passing;
+    double displaced;
+};
+
+/// The identification of muons from one source: the share of tight ones, of displaced ones, of those without any energy
+/// around them, and the mean isolation of the others.
+struct MuonShape {
+    double tight, displaced, alone, mean_isolation;
+};
+
+/// The identification of jets of one kind: the share that is not tight, the share that is, but fails the lepton veto,
+/// the share without a quark-gluon likelihood, and the share of the others that looks like jets of quarks.
+struct JetShape {
+    double not_tight, vetoed, without_qgl, quark_like;
+};
+
+// In the order of LeptonSource. No jet fakes a muon.
+constexpr ElectronShape electron_shapes[]{{{0.94, 0.92, 0.87, 0.76}, 0.06},
+                                          {{0.88, 0.85, 0.79, 0.66}, 0.35},
+                                          {{0.25, 0.15, 0.07, 0.03}, 0.70},
+                                          {{0.20, 0.10, 0.04, 0.015}, 0.35}};
+constexpr MuonShape muon_shapes[]{{0.96, 0.01, 0.33, 0.06}, {0.95, 0.25, 0.30, 0.06}, {0.85, 0.75, 0.03, 0.80}};
+
+constexpr JetShape quark_jet_shape{0.005, 0.005, 0.01, 1.0}, b_jet_shape{0.005, 0.010, 0.01, 0.4};
+constexpr JetShape gluon_jet_shape{0.005, 0.005, 0.01, 0.0}, pileup_jet_shape{0.030, 0.005, 0.20, 0.5};
+constexpr JetShape lepton_jet_shape{0.190, 0.680, 0.75, 1.0}, forward_jet_shape{0.170, 0.000, 0.13, 0.7};
+
+// Distances of the likelihood from 1 for jets like those of quarks, and from 0 for those like gluons, go like a uniform
+// number to these powers. Soft jets have none.
+constexpr double quark_power = 1.4, gluon_power = 1.9, qgl_min_pt = 20;
+
 /// Identities of particles.
 namespace pdg {
 constexpr int b = 5, top = 6, electron = 11, muon = 13, tau = 15, gluon = 21, w = 24, rho = 213;
@@ -120,7 +163,8 @@ double recorded_mass(const Momentum& momentum, int id) {
 class Generator {
   public:
     Generator(const Sample& sample, std::uint64_t seed, std::uint64_t number, Event& event)
-        : process_(sample.process), modelling_(sample.modelling), random_(seed, sample.stream, number), event_(event) {}
+        : process_(sample.process), modelling_(sample.modelling), random_(seed, sample.stream, number),
+          identification_(seed, identification_streams + sample.stream, number), event_(event) {}
 
     bool run() {
         // The filter comes first, since it rejects most events of some processes.
@@ -139,6 +183,7 @@ class Generator {
         std::sort(event_.jets.begin(), event_.jets.end(), harder);
         std::sort(event_.electrons.begin(), event_.electrons.end(), harder);
         std::sort(event_.muons.begin(), event_.muons.end(), harder);
+        identify();
         return true;
     }
 
@@ -305,7 +350,8 @@ class Generator {
             const Particle& lepton = event_.particles[index];
             if (random_.chance(lepton_in_jets))
                 event_.visible.push_back({lepton.momentum, lepton.id});
-            return reconstruct_lepton(lepton.momentum, lepton.id);
+            return reconstruct_lepton(lepton.momentum, lepton.id,
+                                      lepton.flags & flag::tau_product ? LeptonSource::tau : LeptonSource::w);
         }
         case pdg::electron + 1:
         case pdg::muon + 1:
@@ -393,7 +439,7 @@ class Generator {
             const double lepton_share = random_.uniform(0.03, 0.30);
             share -= random_.uniform(0.03, 0.30);
             const int kind = random_.chance(0.5) ? pdg::electron : pdg::muon;
-            reconstruct_lepton(lepton_share * smeared(parton, fragmentation_angle), kind);
+            reconstruct_lepton(lepton_share * smeared(parton, fragmentation_angle), kind, LeptonSource::b);
         }
         const double pt = share * parton.Pt();
         const double mass = 0.3 * std::pow(pt, 0.82) * std::exp(random_.normal(0, 0.25));
@@ -419,7 +465,7 @@ class Generator {
                 return ROOT::Math::VectorUtil::DeltaR(seed.momentum, part.momentum) < jet_radius;
             });
             if (jet == event_.gen_jets.end()) {
-                event_.gen_jets.push_back({part.momentum, parton ? part.id : 0, heavy});
+                event_.gen_jets.push_back({part.momentum, parton ? part.id : 0, heavy, part.id});
                 continue;
             }
             jet->momentum += part.momentum;
@@ -444,7 +490,7 @@ class Generator {
                 pt = response * true_pt;
                 mass = response * truth.momentum.M() * random_.normal(1, 0.12);
                 if (random_.chance(electron_from_jet))
-                    reconstruct_lepton(random_.uniform(0.1, 0.5) * truth.momentum, pdg::electron);
+                    reconstruct_lepton(random_.uniform(0.1, 0.5) * truth.momentum, pdg::electron, LeptonSource::jet);
             } else {
                 // Leptons are jets as well, with some energy of other particles around them.
                 pt = random_.normal(1.06, 0.04) * true_pt + random_.exponential(4);
@@ -457,13 +503,13 @@ class Generator {
         for (int i = 0; i < n_pileup; ++i) {
             const double pt = falling(jet_min_pt, pileup_pt_exponent);
             const double eta = random_.uniform(-4.7, 4.7), phi = random_.uniform(-pi, pi);
-            add_jet(pt, eta, phi, random_.normal(4, 1), {Momentum(), pdg::gluon, 0});
+            add_jet(pt, eta, phi, random_.normal(4, 1), {Momentum(), pdg::gluon, 0, 0});
         }
     }
 
     void add_jet(double pt, double eta, double phi, double mass, const GenJet& truth) {
         if (pt > jet_min_pt && std::abs(eta) < jet_max_eta)
-            event_.jets.push_back({pt, eta, phi, mass, btag(eta, truth)});
+            event_.jets.push_back({pt, eta, phi, mass, btag(eta, truth), truth.hardest});
     }
 
     double btag(double eta, const GenJet& truth) {
@@ -478,7 +524,7 @@ class Generator {
         return 0.04 + 0.46 * std::pow(random_.uniform(), shape.power_below);
     }
 
-    void reconstruct_lepton(const Momentum& truth, int id) {
+    void reconstruct_lepton(const Momentum& truth, int id, LeptonSource source) {
         const bool is_electron = std::abs(id) == pdg::electron;
         const LeptonReconstruction& how = is_electron ? electron_reconstruction : muon_reconstruction;
         const double pt = truth.Pt() * random_.normal(1, how.resolution);
@@ -486,12 +532,71 @@ class Generator {
             return;
         // An electron's mass is what rounding leaves of it in the arithmetic of the reconstruction.
         const double mass = is_electron ? random_.normal(-0.002, 0.02) : 0.10571;
-        (is_electron ? event_.electrons : event_.muons).push_back({pt, truth.Eta(), truth.Phi(), mass});
+        const ReconstructedLepton lepton{pt, truth.Eta(), truth.Phi(), mass, source};
+        if (is_electron)
+            event_.electrons.push_back({lepton});
+        else
+            event_.muons.push_back({lepton});
+    }
+
+    void identify() {
+        for (Electron& electron : event_.electrons) {
+            const ElectronShape& shape = electron_shapes[static_cast<int>(electron.source)];
+            electron.sip3d = draw_sip3d(electron_sip3d, shape.displaced);
+            const double u = identification_.uniform();
+            electron.cut_based = static_cast<int>(
+                std::count_if(shape.passing.begin(), shape.passing.end(), [u](double share) { return u < share; }));
+        }
+        for (Muon& muon : event_.muons) {
+            const MuonShape& shape = muon_shapes[static_cast<int>(muon.source)];
+            muon.sip3d = draw_sip3d(muon_sip3d, shape.displaced);
+            muon.tight = identification_.chance(shape.tight);
+            muon.isolation =
+                identification_.chance(shape.alone) ? 0 : identification_.exponential(shape.mean_isolation);
+        }
+        for (Jet& jet : event_.jets) {
+            const JetShape& shape = jet_shape(jet);
+            const double u = identification_.uniform();
+            jet.id = u < shape.not_tight ? 0 : u < shape.not_tight + shape.vetoed ? 2 : 6;
+            jet.qgl = draw_qgl(shape, jet.pt);
+        }
+    }
+
+    double draw_sip3d(double mean, double displaced) {
+        if (identification_.chance(displaced))
+            return identification_.log_uniform(min_displaced_sip3d, max_displaced_sip3d);
+        return identification_.exponential(mean) + identification_.exponential(mean);
+    }
+
+    const JetShape& jet_shape(const Jet& jet) {
+        if (std::abs(jet.eta) > tracker_eta)
+            return forward_jet_shape;
+        switch (std::abs(jet.hardest)) {
+        case 0:
+            return pileup_jet_shape;
+        case pdg::b:
+            return b_jet_shape;
+        case pdg::gluon:
+            return gluon_jet_shape;
+        case pdg::electron:
+        case pdg::muon:
+            return lepton_jet_shape;
+        default: // other quarks, and tau leptons, which are as narrow
+            return quark_jet_shape;
+        }
+    }
+
+    double draw_qgl(const JetShape& shape, double pt) {
+        if (pt < qgl_min_pt || identification_.chance(shape.without_qgl))
+            return -1;
+        if (identification_.chance(shape.quark_like))
+            return 1 - std::pow(identification_.uniform(), quark_power);
+        return std::pow(identification_.uniform(), gluon_power);
     }
 
     const Process& process_;
     const Modelling& modelling_;
-    Random random_;
+    Random random_, identification_;
     Event& event_;
     std::size_t n_radiated_ = 0;
     std::array<double, max_radiated_jets> radiated_pt_{};

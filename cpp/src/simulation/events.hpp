@@ -63,17 +63,35 @@ struct GenJet {
     Momentum momentum;
     int parton_flavour; ///< identity of the hardest parton, 0 if there is none
     int hadron_flavour; ///< 5, 4 or 0
+    int hardest;        ///< identity of the hardest part, of all that jets are made of
 };
 
 /// A reconstructed jet.
 struct Jet {
     double pt, eta, phi, mass;
     double btag;
+    int hardest;    ///< as of the jet of particles; 0 for pile-up
+    int id = 0;     ///< bits of NanoAOD: 2 for tight, 4 for tight with lepton veto
+    double qgl = 0; ///< near 1 for quarks, near 0 for gluons, -1 if there is none
 };
+
+/// Where a lepton comes from.
+enum class LeptonSource { w, tau, b, jet };
 
 /// A reconstructed electron or muon.
 struct ReconstructedLepton {
     double pt, eta, phi, mass;
+    LeptonSource source;
+    double sip3d = 0; ///< impact parameter in units of its uncertainty
+};
+
+struct Electron : ReconstructedLepton {
+    int cut_based = 0; ///< tightest working point that it passes: from 0 for none to 4 for tight
+};
+
+struct Muon : ReconstructedLepton {
+    bool tight = false;
+    double isolation = 0; ///< energy around it over its own
 };
 
 /// What jets are made of: the hadrons of a parton or tau lepton, a radiated jet, an electron or muon.
@@ -88,7 +106,8 @@ struct Event {
     std::vector<Visible> visible;
     std::vector<GenJet> gen_jets;
     std::vector<Jet> jets;
-    std::vector<ReconstructedLepton> electrons, muons;
+    std::vector<Electron> electrons;
+    std::vector<Muon> muons;
 };
 
 /// Generate an event: a pure function of its arguments.

@@ -28,7 +28,7 @@ constexpr std::uint32_t events_per_luminosity_block = 100;
 constexpr std::uint64_t event_numbers_per_file = 5'000'000'000;
 
 // How many bits of the mantissa NanoAOD keeps.
-constexpr int full = 23, position_bits = 12, mass_bits = 10, jet_pt_bits = 10, truth_bits = 8;
+constexpr int full = 23, position_bits = 12, mass_bits = 10, jet_pt_bits = 10, score_bits = 10, truth_bits = 8;
 
 template <class T>
 constexpr char leaf_type();
@@ -43,6 +43,10 @@ constexpr char leaf_type<std::int32_t>() {
 template <>
 constexpr char leaf_type<std::uint8_t>() {
     return 'b';
+}
+template <>
+constexpr char leaf_type<bool>() {
+    return 'O';
 }
 
 /// The branches of a collection, and where their values are before they are filled.
@@ -98,11 +102,47 @@ class Leptons : public Objects {
   public:
     Leptons(TTree& tree, const std::string& name) : Objects(tree, name, {full, position_bits, mass_bits}) {}
 
-    void fill(const std::vector<ReconstructedLepton>& leptons) {
-        resize(leptons.size());
-        for (std::uint32_t i = 0; i < length; ++i)
-            set(i, leptons[i].pt, leptons[i].eta, leptons[i].phi, leptons[i].mass);
+    void set(std::uint32_t i, const ReconstructedLepton& lepton) {
+        Objects::set(i, lepton.pt, lepton.eta, lepton.phi, lepton.mass);
+        sip3d_[i] = rounded(lepton.sip3d, score_bits);
     }
+
+  private:
+    Column<float> sip3d_{*this, "sip3d"};
+};
+
+class Electrons : public Leptons {
+  public:
+    explicit Electrons(TTree& tree) : Leptons(tree, "Electron") {}
+
+    void fill(const std::vector<Electron>& electrons) {
+        resize(electrons.size());
+        for (std::uint32_t i = 0; i < length; ++i) {
+            set(i, electrons[i]);
+            cut_based_[i] = electrons[i].cut_based;
+        }
+    }
+
+  private:
+    Column<std::int32_t> cut_based_{*this, "cutBased"};
+};
+
+class Muons : public Leptons {
+  public:
+    explicit Muons(TTree& tree) : Leptons(tree, "Muon") {}
+
+    void fill(const std::vector<Muon>& muons) {
+        resize(muons.size());
+        for (std::uint32_t i = 0; i < length; ++i) {
+            set(i, muons[i]);
+            tight_[i] = muons[i].tight;
+            isolation_[i] = static_cast<float>(muons[i].isolation);
+        }
+    }
+
+  private:
+    Column<bool> tight_{*this, "tightId"};
+    Column<float> isolation_{*this, "pfRelIso04_all"};
 };
 
 class Jets : public Objects {
@@ -113,12 +153,15 @@ class Jets : public Objects {
         resize(jets.size());
         for (std::uint32_t i = 0; i < length; ++i) {
             set(i, jets[i].pt, jets[i].eta, jets[i].phi, jets[i].mass);
-            btag_[i] = rounded(jets[i].btag, mass_bits);
+            btag_[i] = rounded(jets[i].btag, score_bits);
+            id_[i] = jets[i].id;
+            qgl_[i] = rounded(jets[i].qgl, score_bits);
         }
     }
 
   private:
-    Column<float> btag_{*this, "btagCSVV2"};
+    Column<float> btag_{*this, "btagCSVV2"}, qgl_{*this, "qgl"};
+    Column<std::int32_t> id_{*this, "jetId"};
 };
 
 class GenJets : public Objects {
@@ -197,7 +240,8 @@ class EventWriter {
     TTree& tree_;
     std::uint32_t run_ = 1, luminosity_block_ = 0;
     std::uint64_t event_ = 0;
-    Leptons electrons_{tree_, "Electron"}, muons_{tree_, "Muon"};
+    Electrons electrons_{tree_};
+    Muons muons_{tree_};
     Jets jets_{tree_};
     GenJets gen_jets_{tree_};
     GenParticles gen_particles_{tree_};
