@@ -174,8 +174,8 @@ def rectangle(events: ak.Array, collection: str, columns: Sequence[str]) -> dict
     largest = int(np.max(ak.to_numpy(ak.num(events[f"{collection}_{columns[0]}"])), initial=0))
 
     def padded(column: str) -> NDArray[np.float64]:
-        values = ak.fill_none(ak.pad_none(events[f"{collection}_{column}"], largest), 0)
-        return ak.to_numpy(values).astype(np.float64).reshape(len(events), largest)
+        values = ak.values_astype(events[f"{collection}_{column}"], np.float64)
+        return ak.to_numpy(ak.fill_none(ak.pad_none(values, largest), 0.0)).reshape(len(events), largest)
 
     return {column: padded(column) for column in columns}
 
