@@ -34,6 +34,7 @@ from ttbar.worker import Worker
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import reference
+from reference_common import read_dataset
 
 MODEL = resource("models", "jet_assignment.json")
 
@@ -72,7 +73,7 @@ def cost_of(function: Callable[[Unit], Partial], units: list[Unit], threads: int
 def numpy_cpu(dataset: Path) -> float:
     """CPU seconds of the numpy implementation."""
     started = time.process_time()
-    reference.run(reference.read_dataset(dataset), MODEL)
+    reference.run(read_dataset(dataset), MODEL)
     return time.process_time() - started
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import uproot
 from numpy.typing import NDArray
-from reference import DELTA_R_EDGES, N_BINS, OBSERVABLE_EDGES, Histogram, Reference
+from reference import DELTA_R_EDGES, Histogram
+from reference_common import N_BINS, OBSERVABLE_EDGES, Reference
 
 RELATIVE = 1e-9
 

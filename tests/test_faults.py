@@ -43,6 +43,7 @@ from damage import (
     write_good,
 )
 from program import PROGRAM, Results, assert_fails, run_analysis
+from reference_common import Sample
 
 from ttbar.analyses.agc_v1 import analysis as agc_v1
 from ttbar.inputs.checksum import checksum_of
@@ -166,7 +167,7 @@ class Run:
 
     def differences(self, name: str, files: Sequence[File]) -> bool:
         """Whether a sample differs from what the reference makes of undamaged files alone."""
-        sample = reference.Sample(*name.split("__"), [(file.undamaged, ENTRIES) for file in files])
+        sample = Sample(*name.split("__"), [(file.undamaged, ENTRIES) for file in files])
         expected = reference.run([sample], MODEL)
         with uproot.open(self.output / "histograms.root") as found:
             different = any(compare_2d(name, found[name], expected.histograms[name]) for name in expected.histograms)

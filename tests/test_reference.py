@@ -9,10 +9,12 @@ import hist
 import numpy as np
 import pytest
 import reference
+import reference_common
 import uproot
 import xgboost
 from compare import compare_cutflow, compare_histograms
-from reference import OneLeptonEvents, Sample, UniverseResult
+from reference import OneLeptonEvents
+from reference_common import UNIVERSES, Reference, Sample, UniverseResult, read
 
 DATA = Path(os.environ.get("TTBAR_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TREE_FILE = DATA / "nanoaod_2015_200events.root"
@@ -123,7 +125,7 @@ PI_KEY = (0xA4093822, 0x299F31D0)
     ],
 )
 def test_philox_gives_the_published_vectors(counter, key, expected):
-    assert tuple(map(int, reference.philox(counter, key))) == expected
+    assert tuple(map(int, reference_common.philox(counter, key))) == expected
 
 
 def test_smearing_takes_its_words_in_the_defined_order():
@@ -133,12 +135,12 @@ def test_smearing_takes_its_words_in_the_defined_order():
     expected = 1 + 0.05 * math.sqrt(-2 * math.log(u)) * math.cos(2 * math.pi * v)
     event = np.array([high << 32 | low], np.uint64)
     for same_seed in seed, seed + 2**32:
-        found = reference.smearing(np.array([run]), np.array([luminosity_block]), event, jet, same_seed)
+        found = reference_common.smearing(np.array([run]), np.array([luminosity_block]), event, jet, same_seed)
         assert found == pytest.approx([expected], rel=1e-15)
 
 
 def test_smearing_is_a_narrow_normal_distribution():
-    draws = reference.smearing(1, 2, np.arange(20_000)[:, np.newaxis], np.arange(5), 7)
+    draws = reference_common.smearing(1, 2, np.arange(20_000)[:, np.newaxis], np.arange(5), 7)
     assert draws.mean() == pytest.approx(1, abs=6 * 0.05 / math.sqrt(draws.size))
     assert draws.std() == pytest.approx(0.05, rel=0.02)
     assert len(np.unique(draws)) == draws.size
@@ -153,7 +155,7 @@ def test_smearing_counts_jets_in_the_stored_collection(stump):
         "event": 7,
     }
     event["Jet"][1] = (*event["Jet"][1][:4], 0.9)
-    scale = reference.smearing(5, 6, np.uint64(7), np.arange(5), 1)
+    scale = reference_common.smearing(5, 6, np.uint64(7), np.arange(5), 1)
     result = analyse(make_events(event), stump, "pt_res_up")
     assert result.selected["observable"] == pytest.approx([(scale[1:] * [40, 41, 42, 43]).sum()], rel=1e-14)
 
@@ -393,7 +395,7 @@ def test_weights_and_names(stump):
         {"Muon": [MUON], "Jet": make_jets([40, 36, 37, 37])},
         {"Muon": [MUON], "Jet": make_jets([40, 50, 60, 1000])},
     )
-    universes = {universe: analyse(events, stump, universe) for universe in reference.UNIVERSES}
+    universes = {universe: analyse(events, stump, universe) for universe in UNIVERSES}
     files = [("a.root", 1500), ("b.root", 500)]
     filled = reference.histograms(Sample("wjets", "nominal", files), universes)
     variations = [
@@ -471,8 +473,8 @@ class TestRealFiles:
 
     @pytest.mark.parametrize("path", [TREE_FILE, RNTUPLE_FILE], ids=["tree", "rntuple"])
     def test_chunks_are_consecutive(self, path):
-        whole = ak.concatenate([events for _, events in reference.read(path)])
-        chunks = list(reference.read(path, chunk=7))
+        whole = ak.concatenate([events for _, events in read(path, reference.COLUMNS)])
+        chunks = list(read(path, reference.COLUMNS, chunk=7))
         assert [start for start, _ in chunks] == list(range(0, len(whole), 7))
         assert ak.array_equal(ak.concatenate([events for _, events in chunks]), whole)
 
@@ -484,9 +486,9 @@ class TestRealFiles:
 def result(booster):
     """A reference for one sample in three universes, with bins of several events."""
     events = make_events(*random_events(np.random.default_rng(4), 3000))
-    universes = {universe: analyse(events, booster, universe) for universe in reference.UNIVERSES}
+    universes = {universe: analyse(events, booster, universe) for universe in UNIVERSES}
     sample = Sample("ttbar", "nominal", [("ttbar.root", 3000)])
-    return reference.Reference(
+    return Reference(
         reference.histograms(sample, universes),
         {"ttbar__nominal": {"nominal": [{"cut": "all", "events": 3000, "weighted": 2.4e6}]}},
         {"ttbar__nominal": universes},

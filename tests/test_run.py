@@ -10,6 +10,7 @@ import reference
 import uproot
 from compare import assert_equal_histograms, compare_cutflow, compare_histograms
 from program import Results, assert_fails, is_running, run_analysis, start_processing, ttbar, workers_of
+from reference_common import CROSS_SECTIONS, LUMINOSITY, Reference, read_dataset
 
 from ttbar.analyses import agc_v1
 from ttbar.library import load_root, resource
@@ -27,8 +28,8 @@ def demo(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def expected(demo) -> reference.Reference:
-    return reference.run(reference.read_dataset(demo), MODEL, seed=SEED)
+def expected(demo) -> Reference:
+    return reference.run(read_dataset(demo), MODEL, seed=SEED)
 
 
 @pytest.fixture(scope="session")
@@ -153,9 +154,7 @@ def test_a_bad_file_stops_the_run_or_is_left_out(demo, tmp_path):
     nevts = content["files"][1]["nevts"]
     assert run["samples"]["wjets__nominal"]["nevts"] == nevts
     first = json.loads((output / "cutflow.json").read_text())["wjets__nominal"]["nominal"][0]
-    assert first["weighted"] == pytest.approx(
-        first["events"] * reference.CROSS_SECTIONS["wjets"] * reference.LUMINOSITY / nevts
-    )
+    assert first["weighted"] == pytest.approx(first["events"] * CROSS_SECTIONS["wjets"] * LUMINOSITY / nevts)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +269,7 @@ def test_real_files(file, entries, selected, test_data, tmp_path):
     )
     result = run_analysis("--dataset", dataset, "--output", tmp_path, "--seed", SEED)
     assert result.returncode == 0, result.stderr
-    expected = reference.run(reference.read_dataset(dataset), MODEL, seed=SEED)
+    expected = reference.run(read_dataset(dataset), MODEL, seed=SEED)
     compare_histograms(tmp_path / "histograms.root", expected)
     if selected is not None:
         rows = json.loads((tmp_path / "cutflow.json").read_text())["wjets__nominal"]["nominal"]

@@ -17,6 +17,7 @@ import uproot
 import xgboost
 from compare import compare_histograms
 from program import assert_fails, run_analysis, ttbar
+from reference_common import read_dataset
 from scipy.stats import rankdata
 
 from ttbar import cli
@@ -238,7 +239,7 @@ def test_the_analysis_takes_the_model_right_away(folder, trained, card, tmp_path
     used = json.loads((tmp_path / "run.json").read_text())["models"][0]["sha256"]
     assert used == hashlib.sha256(trained.read_bytes()).hexdigest()
     assert table(card)["SHA-256"] == [f"`{used}`"]
-    compare_histograms(tmp_path / "histograms.root", reference.run(reference.read_dataset(dataset), trained))
+    compare_histograms(tmp_path / "histograms.root", reference.run(read_dataset(dataset), trained))
 
 
 def test_a_model_is_cut_to_its_best_iteration(trained, card, events):
