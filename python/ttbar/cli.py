@@ -134,7 +134,7 @@ ANALYSIS = click.option(
     default="agc-v1",
     show_default=True,
     metavar="NAME or FILE",
-    help="'agc-v1', or a Python file that defines an analysis of your own.",
+    help="'agc-v1', 'agc-v2', or a Python file that defines an analysis of your own.",
 )
 MODELS = click.option(
     "--model",
@@ -164,6 +164,7 @@ def cli(debug: bool) -> None:
 Examples:
   ttbar run                                          the demo data set
   ttbar run --dataset my.json --samples nominal      your own files
+  ttbar run --analysis agc-v2                        the task of today: six jets, twenty features, two models
   ttbar run --dataset agc2015 --files 1 --resume     far away, as often as it takes
   ttbar run --threads 1 --output output/one-thread"""
 )
