@@ -7,18 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 import uproot
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from reference import DELTA_R_EDGES, Histogram
 from reference_common import N_BINS, OBSERVABLE_EDGES, Reference
 
 RELATIVE = 1e-9
 
 
-def describe_differences(name: str, what: str, found: NDArray[Any], expected: NDArray[Any]) -> list[str]:
-    """Return a line that says which elements differ and the first of them, or no line."""
+def describe_differences(
+    name: str, what: str, found: NDArray[Any], expected: NDArray[Any], slack: ArrayLike = 0.0
+) -> list[str]:
+    """Return a line that says which elements differ, by more than rounding and slack, and the first, or no line."""
     if found.shape != expected.shape:
         return [f"{name}: {what} of shape {found.shape}, expected {expected.shape}"]
-    bins = np.argwhere(~np.isclose(found, expected, rtol=RELATIVE, atol=0))
+    bins = np.argwhere(~np.isclose(found, expected, rtol=RELATIVE, atol=np.multiply(slack, 1 + RELATIVE)))
     if not len(bins):
         return []
     first = tuple(bins[0].tolist())
@@ -60,6 +62,42 @@ def compare_projection(
         *describe_differences(name, "values", found.values(flow=True), values),
         *describe_differences(name, "sums of squares", found.variances(flow=True), variances),
     ]
+
+
+def differences_1d(path: str | Path, reference: Reference) -> list[str]:
+    """Return a line for each difference of a file from a reference whose histograms have one axis.
+
+    Parameters
+    ----------
+    path
+        The ROOT file.
+    reference
+        What it shall hold. Where an event is within rounding of an edge, a threshold or a tie, its weight more
+        or less in one of the bins where it may be is no difference.
+
+    Returns
+    -------
+    list of str
+        First the names and classes that are missing, extra or wrong, then the contents.
+    """
+    lines = []
+    with uproot.open(path) as file:
+        classes = file.classnames(cycle=False)
+        for name in sorted(classes.keys() | reference.histograms.keys()):
+            expected_class = "TH1D" if name in reference.histograms else "nothing"
+            if classes.get(name) != expected_class:
+                lines.append(f"{name}: {classes.get(name, 'missing')}, expected {expected_class}")
+                continue
+            found, expected = file[name], reference.histograms[name]
+            values, variances = found.values(flow=True), found.variances(flow=True)
+            counts, slack_values, slack_variances = expected.slack
+            lines += describe_axis(name, found.axis(0), expected.edges)
+            if expected.weight is not None:
+                events = np.rint(values / expected.weight)
+                lines += describe_differences(name, "event counts", events, expected.counts, counts)
+            lines += describe_differences(name, "values", values, expected.values, slack_values)
+            lines += describe_differences(name, "sums of squares", variances, expected.variances, slack_variances)
+    return lines
 
 
 def compare_histograms(path: str | Path, reference: Reference) -> None:

@@ -129,14 +129,12 @@ def events(n: int, seed: Any) -> dict[str, ak.Array]:
 
 def write(path: Path, columns: dict[str, ak.Array], format_: Literal["TTree", "RNTuple"] = "TTree") -> None:
     """Write events, in a TTree with counters as NanoAOD has them, or in an RNTuple of vectors."""
-    collections = ("Electron", "Muon", "Jet")
     with uproot.recreate(path) as file:
         if format_ == "RNTuple":
-            # uproot needs regular arrays without options.
             file.mkrntuple("Events", columns)
             return
         content: dict[str, Any] = {name: values for name, values in columns.items() if values.ndim == 1}
-        for collection in collections:
+        for collection in ("Electron", "Muon", "Jet"):
             prefix = f"{collection}_"
             content[collection] = ak.zip(
                 {name.removeprefix(prefix): values for name, values in columns.items() if name.startswith(prefix)}
