@@ -11,7 +11,7 @@ import uproot
 from ttbar.analyses import agc_v1
 from ttbar.analyses.analysis import Axis, Histogram, Region
 from ttbar.errors import AnalysisError, InputError
-from ttbar.execution.analyse import arguments
+from ttbar.execution.analyse import book_histograms
 from ttbar.execution.histograms import as_hist
 from ttbar.library import load_root
 from ttbar.results.histograms import load, read, write
@@ -36,8 +36,8 @@ def filled(definition, rows, weight="2."):
         root.gInterpreter.Declare(f"std::vector<double> test_{axis.column};")
         setattr(root, f"test_{axis.column}", values)
         frame = frame.Define(axis.column, f"test_{axis.column}[rdfentry_]")
-    booked = root.ttbar.histogram(root.RDF.AsRNode(frame), *arguments(root, definition), "weight").GetValue()
-    return booked, as_hist(booked, definition)
+    ((_, booked),) = book_histograms(frame, [definition], {})
+    return booked.GetValue(), as_hist(booked.GetValue(), definition)
 
 
 class TestFilling:
@@ -57,6 +57,26 @@ class TestFilling:
         assert copy.values(flow=True).tolist() == expected.tolist()
         assert copy.variances(flow=True).tolist() == (2 * expected).tolist()
         assert (bins.entries, bins.outside, bins.not_finite) == (3, 3, 0)
+
+    def test_elements_of_a_vector_are_filled_as_each_of_them_alone(self):
+        rows = [(-1.0, 0.5), (60.0, np.nan), (60.0, -3.0), (1e9, -2.0), (np.inf, 1.0), (50.0, 1.5)]
+        alone = [
+            filled(Histogram(axis.column, (axis,)), [row[number : number + 1] for row in rows])
+            for number, axis in enumerate((PT, ETA))
+        ]
+        root = load_root()
+        frame = root.RDataFrame(len(rows)).Define("weight", "2.")
+        frame = frame.Define("vector", "ROOT::RVecD{0., test_muon_eta[rdfentry_], test_muon_pt[rdfentry_]}")
+        histograms = [Histogram("eta", (ETA,)), Histogram("pt", (PT,))]
+        ((together, booked),) = book_histograms(
+            frame, histograms, {"muon_pt": ("vector", 2), "muon_eta": ("vector", 1)}
+        )
+        assert together == tuple(histograms)
+        for histogram, found, (bins, copy) in zip(histograms, booked.GetValue(), alone[::-1], strict=True):
+            assert as_hist(found, histogram) == copy
+            assert [getattr(found, what) for what in ("entries", "outside", "not_finite")] == [
+                getattr(bins, what) for what in ("entries", "outside", "not_finite")
+            ]
 
     @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
     def test_what_is_not_finite_is_counted_apart(self, value):

@@ -59,7 +59,11 @@ def analyse(unit: Unit, tree: str, analysis: Analysis, seed: int) -> Partial:
         counts = {cut: root.ttbar.count(root.RDF.AsRNode(node)) for cut, node in graph.cuts.items()}
         selected = [root.ttbar.count_by_file(root.RDF.AsRNode(node)) for node in graph.regions.values()]
         not_finite = _count_not_finite(root, graph)
-        filled = list(_book_histograms(root, graph))
+        filled = [
+            booked
+            for region in analysis.regions
+            for booked in book_histograms(graph.regions[region.name], region.histograms, analysis.elements(region))
+        ]
         root.ttbar.report_progress(counts["all"], worker.counter_address())
 
         def compile_() -> Collect:
@@ -131,31 +135,41 @@ def read_columns(unit: Unit, tree: str, columns: Sequence[str]) -> Partial:
     return run_unit(unit, tree, dict.fromkeys(columns), book_reading)
 
 
-def _book_histograms(root: Any, graph: Graph) -> Iterator[tuple[tuple[Histogram, ...], Any]]:
-    """Book all histograms; those of the elements of a vector come together."""
-    for region in graph.analysis.regions:
-        node = root.RDF.AsRNode(graph.regions[region.name])
-        elements = graph.analysis.elements(region)
-        of_vector: dict[str, list[Histogram]] = {}
-        for histogram in region.histograms:
-            first, *others = histogram.axes
-            if first.column in elements and not others:
-                of_vector.setdefault(elements[first.column][0], []).append(histogram)
-            else:
-                quantities = chain.from_iterable((_regular(root, axis), axis.column) for axis in histogram.axes)
-                yield (histogram,), root.ttbar.histogram(node, *quantities, WEIGHT)
-        for column, histograms in of_vector.items():
-            axes = [histogram.axes[0] for histogram in histograms]
-            yield (
-                tuple(histograms),
-                root.ttbar.histograms(
-                    node,
-                    [_regular(root, axis) for axis in axes],
-                    column,
-                    [elements[axis.column][1] for axis in axes],
-                    WEIGHT,
-                ),
-            )
+def book_histograms(
+    node: Any, histograms: Iterable[Histogram], elements: Mapping[str, tuple[str, int]]
+) -> Iterator[tuple[tuple[Histogram, ...], Any]]:
+    """Book histograms; those of the elements of a vector are filled together.
+
+    Parameters
+    ----------
+    node
+        The events, with all columns of the histograms and the weight.
+    histograms : iterable of Histogram
+        What to fill.
+    elements : mapping of str to tuple
+        As `Analysis.elements` gives it.
+
+    Yields
+    ------
+    histograms : tuple of Histogram
+        One, or several.
+    bins
+        A result of `ttbar::histogram`, or of `ttbar::histograms`.
+    """
+    root = load_root()
+    node = root.RDF.AsRNode(node)
+    of_vector: dict[str, list[Histogram]] = {}
+    for histogram in histograms:
+        first, *others = histogram.axes
+        if first.column in elements and not others:
+            of_vector.setdefault(elements[first.column][0], []).append(histogram)
+        else:
+            quantities = chain.from_iterable((_regular(root, axis), axis.column) for axis in histogram.axes)
+            yield (histogram,), root.ttbar.histogram(node, *quantities, WEIGHT)
+    for column, together in of_vector.items():
+        axes = [histogram.axes[0] for histogram in together]
+        regular, positions = [_regular(root, axis) for axis in axes], [elements[axis.column][1] for axis in axes]
+        yield tuple(together), root.ttbar.histograms(node, regular, column, positions, WEIGHT)
 
 
 def _regular(root: Any, axis: Axis) -> Any:
