@@ -64,7 +64,7 @@ def text(
     judged = (
         ", each scored by a model with these hyperparameters that was trained on the other\nfold"
         if outcome.folds == boosting.BOTH
-        else " of the other fold, from which this model has not learnt\nanything"
+        else " of the other fold, none of which the model has learnt\nfrom"
     )
     folder = Path(model).stem
     return f"""# Model card: {model}
