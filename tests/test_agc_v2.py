@@ -17,7 +17,7 @@ from reference_common import read_dataset
 from ttbar.analyses import Histogram, agc_v2
 from ttbar.errors import UsageError
 from ttbar.execution import loop
-from ttbar.jobs.run import model_files
+from ttbar.execution.models import model_files
 
 EVENTS = 1500
 """Of each sample; every other one is near a threshold."""

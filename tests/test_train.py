@@ -490,18 +490,18 @@ def other_model(path: Path, n_features: int = 19, names: list[str] | None = None
 def test_models_of_other_features_are_refused(source, events, tmp_path):
     names = list(events.feature_names)
     with pytest.raises(InputError, match=r"few\.json.* 18"):
-        validate_model(source, agc_v1.analysis, other_model(tmp_path / "few.json", 18), 1)
+        validate_model(source, agc_v1.analysis, (other_model(tmp_path / "few.json", 18),), 1)
     with pytest.raises(InputError, match=r"reversed\.ubj.*features"):
-        validate_model(source, agc_v1.analysis, other_model(tmp_path / "reversed.ubj", names=names[::-1]), 1)
+        validate_model(source, agc_v1.analysis, (other_model(tmp_path / "reversed.ubj", names=names[::-1]),), 1)
     (tmp_path / "text.json").write_text("{}")
     with pytest.raises(InputError, match=r"text\.json"):
-        validate_model(source, agc_v1.analysis, tmp_path / "text.json", 1)
+        validate_model(source, agc_v1.analysis, (tmp_path / "text.json",), 1)
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_models_of_the_same_features_are_evaluated(source, events, named, tmp_path):
     path = other_model(tmp_path / "other.ubj", names=list(events.feature_names) if named else None)
-    evaluated = validate_model(source, agc_v1.analysis, path, 1)
+    evaluated = validate_model(source, agc_v1.analysis, (path,), 1)
     assert evaluated["other.ubj"].auc.value < evaluated["chi-square of the W and top masses"].auc.value
 
 
@@ -511,7 +511,7 @@ def better(one: Evaluation, other: Evaluation) -> float:
 
 
 def test_the_shipped_model_is_better_than_any_baseline(source):
-    evaluated = validate_model(source, agc_v1.analysis, SHIPPED, 2)
+    evaluated = validate_model(source, agc_v1.analysis, (SHIPPED,), 2)
     model = evaluated.pop(SHIPPED.name)
     assert len(evaluated) == 3
     for baseline in evaluated.values():
@@ -568,4 +568,4 @@ def test_nothing_but_the_command_line_imports_training_and_only_where_it_is_need
 def test_training_knows_no_analysis():
     for path in Path(jobs.__file__).parent.glob("*.py"):
         assert not [name for name, _ in imports(path) if name.startswith("ttbar.analyses.agc")]
-        assert not [cut for cut in agc_v1.analysis.cuts[1:] if cut in path.read_text()]
+        assert not [cut for cut in agc_v1.analysis.cuts[1:] if re.search(rf"\b{cut}\b", path.read_text())]

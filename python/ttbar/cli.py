@@ -282,10 +282,12 @@ def simulate(output: Path, events: int, samples: str, seed: int, ballast: bool) 
     epilog="""\b
 Examples:
   ttbar train --dataset toy/dataset.json --output models/mine.json
+  ttbar train --analysis agc-v2 --dataset toy/dataset.json --output models/mine.json
   ttbar train --dataset toy/dataset.json --output models/mine.ubj --search wider.json
 where wider.json replaces lists of values, all combinations of which are tried, out of
   {"max_depth": [6], "learning_rate": [0.2, 0.3], "min_child_weight": [1, 50]}
-or adds lists for other hyperparameters of xgboost."""
+or adds lists for other hyperparameters of xgboost. agc-v2 has two models:
+models/mine_even.json and models/mine_odd.json."""
 )
 @inputs(samples=None)
 @ANALYSIS
@@ -293,13 +295,13 @@ or adds lists for other hyperparameters of xgboost."""
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="The model, .json or .ubj; card and plots beside it.",
+    help="The model, .json or .ubj; card and plots beside it. If the analysis has two, their names are added: "
+    "NAME_even.json, NAME_odd.json.",
 )
 @click.option(
     "--folds",
     type=click.Choice(["both", "even", "odd"]),
-    default="both",
-    show_default=True,
+    show_default="what the analysis says, or else both",
     help="Train the model on all events, or on those of even or odd numbers.",
 )
 @click.option(
@@ -318,14 +320,14 @@ or adds lists for other hyperparameters of xgboost."""
 def train(
     analysis: str,
     output: Path,
-    folds: str,
+    folds: str | None,
     search: Path | None,
     max_trees: int,
     threads: int | None,
     seed: int,
     **wanted: Any,
 ) -> None:
-    """Train a model of the jet assignment on simulated top pairs, and evaluate it."""
+    """Train the models of the jet assignment on simulated top pairs, and evaluate them."""
     from ttbar import interface
     from ttbar.training.jobs import Options, train_model
 
@@ -337,19 +339,18 @@ def train(
 @cli.command(
     epilog="""\b
 Example:
-  ttbar validate-model --dataset toy/dataset.json --model models/mine.json"""
+  ttbar validate-model --dataset toy/dataset.json --model models/mine.json
+  ttbar validate-model --analysis agc-v2 --dataset toy/dataset.json --model even.json --model odd.json"""
 )
 @inputs(samples=None)
 @ANALYSIS
-@click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    show_default="the one that comes with the program",
-    help="xgboost model, JSON or UBJSON.",
-)
+@MODELS
 @THREADS
-def validate_model(analysis: str, model: Path | None, threads: int | None, **wanted: Any) -> None:
-    """Evaluate a model of the jet assignment on simulated top pairs, which it should not have been trained on."""
+def validate_model(analysis: str, model: tuple[Path, ...], threads: int | None, **wanted: Any) -> None:
+    """Evaluate models of the jet assignment on simulated top pairs, which they should not have been trained on.
+
+    Of two models, each is evaluated on the half of the events that it has not learnt from.
+    """
     from rich.text import Text
 
     from ttbar import interface

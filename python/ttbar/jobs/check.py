@@ -12,11 +12,11 @@ from ttbar import progress
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError
 from ttbar.execution import loop
+from ttbar.execution.models import model_files
 from ttbar.inputs.delivery import check_together
 from ttbar.inputs.files import CheckedSample, FileRecord
 from ttbar.inputs.source import Source, dataset_file, list_samples
 from ttbar.inputs.source import check as check_files
-from ttbar.jobs.run import model_files
 from ttbar.shown import Shown
 from ttbar.worker import Worker
 

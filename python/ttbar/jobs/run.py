@@ -1,6 +1,6 @@
 """The main job: from a data set to the results folder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +13,7 @@ from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError, Usa
 from ttbar.execution import loop, skim, units
 from ttbar.execution.analyse import analyse, read_columns
 from ttbar.execution.loop import Ready
+from ttbar.execution.models import model_files
 from ttbar.execution.skim import Skimmed, make_skims
 from ttbar.execution.unit import Partial
 from ttbar.inputs import source
@@ -21,7 +22,6 @@ from ttbar.inputs.files import CheckedSample
 from ttbar.inputs.source import Source
 from ttbar.jobs.normalise import final_cutflow, final_histograms, pseudodata
 from ttbar.jobs.provenance import Stopwatch, accounts, measured, provenance
-from ttbar.library import resource
 from ttbar.progress import say
 from ttbar.results import histograms
 from ttbar.worker import Worker
@@ -108,37 +108,6 @@ def _require_consistent(options: Options) -> None:
         raise UsageError("--output", "has the results of a full run, choose another folder")
     if options.skim and options.skim.resolve() in (options.output.resolve(), (options.output / UNITS).resolve()):
         raise UsageError("--skim", "is a folder of results (--output), choose another one")
-
-
-def model_files(analysis: Analysis, given: Sequence[Path]) -> tuple[Path, ...]:
-    """The files of the models of an analysis.
-
-    Parameters
-    ----------
-    analysis : Analysis
-        The analysis.
-    given : sequence of pathlib.Path
-        What the user gave.
-
-    Returns
-    -------
-    tuple of pathlib.Path
-        What the user gave, or else the files that come with the program.
-
-    Raises
-    ------
-    UsageError
-        If the user gave another number of models than the analysis has, or one twice.
-    """
-    if not given:
-        return tuple(resource(model.file) for model in analysis.models)
-    names = ", ".join(model.name for model in analysis.models)
-    if len(given) != len(analysis.models):
-        wanted = f"{analysis.name} takes {len(analysis.models)} ({names}), in this order, not {len(given)}"
-        raise UsageError("--model", wanted)
-    if len({path.resolve() for path in given}) < len(given):
-        raise UsageError("--model", f"the same file is given twice, {analysis.name} takes {names}")
-    return tuple(given)
 
 
 @contextmanager

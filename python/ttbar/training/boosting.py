@@ -17,6 +17,7 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
+from ttbar.analyses.analysis import PARITIES
 from ttbar.errors import InputError
 from ttbar.progress import Display
 from ttbar.reading import read_json
@@ -24,8 +25,8 @@ from ttbar.training import evaluation
 from ttbar.training.evaluation import Scores
 from ttbar.training.matched_events import MatchedEvents
 
-FOLDS = ("even", "odd")
-"""Names of the folds, by the parity of event numbers."""
+BOTH = "both"
+"""What a model is trained on that learns from the events of both folds; else it is one of `PARITIES`."""
 
 STOPPING = 5
 MIN_EVENTS = evaluation.N_PARTS
@@ -92,13 +93,13 @@ class Outcome:
     shipped: Training
     """The model."""
     folds: str
-    """What it was trained on: one of `FOLDS`, or `both`."""
+    """What it was trained on: one of `PARITIES`, or `BOTH`."""
     seed: int
     """Seed of the trainings."""
     tried: Sequence[tuple[Training, Training]]
     """For each combination of hyperparameters the models trained on even and on odd events."""
     unseen: NDArray[Any]
-    """The events for the evaluation, as in `MatchedEvents`."""
+    """The events for the evaluation, as in `MatchedEvents`: those of the other fold, or of both."""
     scores: Scores
     """Their scores, by models of the same hyperparameters that have not seen them."""
 
@@ -132,11 +133,11 @@ def read_search(path: Path) -> dict[str, Sequence[float]]:
 def train(
     events: MatchedEvents,
     search: Mapping[str, Sequence[float]],
-    folds: str,
+    folds: Sequence[str],
     max_trees: int,
     seed: int,
     threads: int,
-) -> Outcome:
+) -> list[Outcome]:
     """Try combinations of hyperparameters on two folds, and train with the best.
 
     Parameters
@@ -145,8 +146,8 @@ def train(
         What to learn from.
     search : mapping of str to sequence of float
         Values of each hyperparameter.
-    folds : str
-        What the resulting model is trained on: one of `FOLDS`, or `both`.
+    folds : sequence of str
+        What each of the resulting models is trained on: one of `PARITIES`, or `BOTH`.
     max_trees : int
         Largest number of trees.
     seed : int
@@ -156,8 +157,8 @@ def train(
 
     Returns
     -------
-    Outcome
-        The model and how it came about.
+    list of Outcome
+        The models and how they came about.
 
     Raises
     ------
@@ -194,15 +195,38 @@ def train(
     trained = train_all("Searching", [(parity == fold, chosen) for chosen in combinations for fold in (0, 1)])
     tried = list(zip(trained[::2], trained[1::2], strict=True))
     best = min(tried, key=lambda pair: pair[0].loss + pair[1].loss)
-    if folds == "both":
-        [shipped] = train_all("Training", [(np.full(len(numbers), True), best[0].parameters)])
-    else:
-        shipped = best[FOLDS.index(folds)]
+    shipped = dict(zip(PARITIES, best, strict=True))
+    if BOTH in folds:
+        [shipped[BOTH]] = train_all("Training", [(np.full(len(numbers), True), best[0].parameters)])
 
     scores = np.empty((len(numbers), len(events.permutations)), np.float32)
     for fold in (0, 1):
         scores[parity == fold] = predict(best[1 - fold].model, events.records[parity == fold])
-    return Outcome(shipped, folds, seed, tried, events.records[~stopping], scores[~stopping])
+
+    def outcome(trained_on: str) -> Outcome:
+        chosen = judged(numbers, trained_on) & ~stopping
+        return Outcome(shipped[trained_on], trained_on, seed, tried, events.records[chosen], scores[chosen])
+
+    return [outcome(trained_on) for trained_on in folds]
+
+
+def judged(numbers: NDArray[np.integer], trained_on: str) -> NDArray[np.bool_]:
+    """Choose the events that tell how good a model is.
+
+    Parameters
+    ----------
+    numbers : numpy.ndarray
+        Event numbers.
+    trained_on : str
+        What the model is trained on: one of `PARITIES`, or `BOTH`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Whether each event is chosen: those of the other fold are, or all if it learns from both.
+    """
+    is_judged: NDArray[np.bool_] = np.array([trained_on != parity for parity in PARITIES])[numbers % 2]
+    return is_judged
 
 
 def predict(model: xgboost.Booster, records: NDArray[Any]) -> Scores:

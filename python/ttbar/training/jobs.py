@@ -3,24 +3,29 @@
 import hashlib
 import platform
 import shlex
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import xgboost
 from rich.text import Text
 
 from ttbar.analyses.analysis import Analysis
-from ttbar.errors import UsageError
+from ttbar.errors import InputError, UsageError
 from ttbar.execution import loop
+from ttbar.execution.loop import Ready
+from ttbar.execution.models import model_files
 from ttbar.inputs.source import Source
-from ttbar.library import resource
 from ttbar.masking import masked
 from ttbar.output import written_whole
 from ttbar.progress import console, now, say
 from ttbar.training import boosting, evaluation, matched_events, model_card
+from ttbar.training.boosting import Outcome
 from ttbar.training.evaluation import Evaluation
+from ttbar.training.matched_events import MatchedEvents
 from ttbar.worker import Worker
 
 FORMATS = {".json": "json", ".ubj": "ubj"}
@@ -34,7 +39,8 @@ class Options:
     source: Source
     analysis: Analysis
     output: Path
-    folds: str
+    folds: str | None
+    """None for what the analysis says, or else both."""
     search: Path | None
     max_trees: int
     threads: int | None
@@ -42,7 +48,7 @@ class Options:
 
 
 def train_model(options: Options) -> None:
-    """Train a model; write it, its card and plots.
+    """Train the models of an analysis; write them, their cards and plots.
 
     Parameters
     ----------
@@ -52,7 +58,8 @@ def train_model(options: Options) -> None:
     Raises
     ------
     UsageError
-        If the name of the model does not tell its format, or the data set lacks a sample that was asked for.
+        If the name of the model does not tell its format, the analysis says that its models learn from other events
+        than the user wants, or the data set lacks a sample that was asked for.
     InputError
         If a file is missing or wrong, the analysis and its header contradict each other, or there are too few events to
         learn from.
@@ -61,21 +68,58 @@ def train_model(options: Options) -> None:
     """
     if options.output.suffix not in FORMATS:
         raise UsageError("--output", f"{options.output} must end in {' or '.join(FORMATS)}")
+    models = matched_events.models_of(options.analysis)
+    folds = [model.trained_on or options.folds or boosting.BOTH for model in models]
+    if options.folds and {*folds} != {options.folds}:
+        raise UsageError("--folds", f"{options.analysis.name} trains on {' and '.join(folds)} events: leave it out")
     search = {**boosting.SEARCH, **(boosting.read_search(options.search) if options.search else {})}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with Worker(partial(loop.initialise, options.threads, options.analysis), options.source.patience) as worker:
         now("Starting ROOT")
         ready = worker.ready()
         events = matched_events.read(options.source, options.analysis, worker)
-    outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, ready.threads)
-    now("Evaluating the model")
-    evaluations = {
+    outcomes = boosting.train(events, search, folds, options.max_trees, options.seed, ready.threads)
+    stem = options.output.stem
+    names = [f"{stem}_{model.name}" for model in models] if len(models) > 1 else [stem]
+    outputs = [options.output.with_stem(name) for name in names]
+    now("Evaluating the models")
+    evaluated = [_evaluated(outcome, events) for outcome in outcomes]
+    contents = [
+        _files(output, options, ready, events, outcome, evaluations)
+        for output, outcome, evaluations in zip(outputs, outcomes, evaluated, strict=True)
+    ]
+    for path, content in (file for files in contents for file in files.items()):
+        path.parent.mkdir(exist_ok=True)
+        with written_whole(path) as beside:
+            beside.write_bytes(content)
+    for output, evaluations in zip(outputs, evaluated, strict=True):
+        console.print(Text(evaluation.table(evaluations)), soft_wrap=True)
+        for name, each in evaluations.items():
+            if each.correct.value > evaluations[model_card.OUTCOME].correct.value:
+                say(f"the {name} is better than this model: train on more events, or search shallower trees (--search)")
+        say(f"the model is {output}, its card {output.with_suffix('.md')}")
+
+
+def _evaluated(outcome: Outcome, events: MatchedEvents) -> dict[str, Evaluation]:
+    """Evaluate a training on the events that it has not seen, beside what needs none."""
+    return {
         model_card.OUTCOME: evaluation.evaluate(outcome.scores, outcome.unseen["true_permutation"]),
         **evaluation.evaluate_baselines(outcome.unseen, events.permutations),
     }
-    model = bytes(outcome.shipped.model.save_raw(FORMATS[options.output.suffix]))
+
+
+def _files(
+    output: Path,
+    options: Options,
+    ready: Ready,
+    events: MatchedEvents,
+    outcome: Outcome,
+    evaluations: dict[str, Evaluation],
+) -> dict[Path, bytes]:
+    """Contents of the files of a model: its plots, its card, and last the model itself."""
+    model = bytes(outcome.shipped.model.save_raw(FORMATS[output.suffix]))
     card = model_card.text(
-        options.output.name,
+        output.name,
         hashlib.sha256(model).hexdigest(),
         _command(options),
         {
@@ -89,64 +133,63 @@ def train_model(options: Options) -> None:
         evaluations,
     )
     plots = model_card.plots(events, outcome)
-
-    folder = options.output.with_suffix("")
-    folder.mkdir(exist_ok=True)
-    files = {folder / name: plot for name, plot in plots.items()}
-    files |= {options.output.with_suffix(".md"): card.encode(), options.output: model}
-    for path, content in files.items():
-        with written_whole(path) as beside:
-            beside.write_bytes(content)
-    console.print(Text(evaluation.table(evaluations)), soft_wrap=True)
-    for name, each in evaluations.items():
-        if each.correct.value > evaluations[model_card.OUTCOME].correct.value:
-            say(f"the {name} is better than this model: train on more events, or search shallower trees (--search)")
-    say(f"the model is {options.output}, its card {options.output.with_suffix('.md')}")
+    files = {output.with_suffix("") / name: plot for name, plot in plots.items()}
+    return files | {output.with_suffix(".md"): card.encode(), output: model}
 
 
 def validate_model(
-    source: Source, analysis: Analysis, model: Path | None, threads: int | None
+    source: Source, analysis: Analysis, models: Sequence[Path], threads: int | None
 ) -> dict[str, Evaluation]:
-    """Evaluate a model on all matched events of a data set.
+    """Evaluate the models of an analysis on the matched events of a data set.
 
     Parameters
     ----------
     source : Source
         The events. They flatter a model that was trained on them.
     analysis : Analysis
-        What it is for.
-    model : pathlib.Path or None
-        The model; None for the one that comes with the program.
+        What they are for.
+    models : sequence of pathlib.Path
+        The models, in the order of the analysis; none for those that come with the program.
     threads : int or None
         Number of threads, None for all cores.
 
     Returns
     -------
     dict of str to Evaluation
-        The model and ways to do without it, by name.
+        The models, each event scored by the one that is not trained on its half, and ways to do without them, by name.
 
     Raises
     ------
     UsageError
-        If the data set does not have a sample that was asked for.
+        If the data set does not have a sample that was asked for, or the number of models is wrong, or both are the
+        same.
     InputError
-        If a file is missing or wrong, no event matches, or the model has other features than the analysis.
+        If a file is missing or wrong, too few events match, or a model has other features than the analysis.
     AnalysisError
         If the event loop fails.
     """
-    analysis = replace(analysis, models=(matched_events.model_of(analysis),))
-    model = model or resource(analysis.models[0].file)
-    with Worker(partial(loop.initialise, threads, analysis, (str(model),)), source.patience) as worker:
+    trained_on = [model.trained_on or boosting.BOTH for model in matched_events.models_of(analysis)]
+    files = model_files(analysis, models)
+    with Worker(partial(loop.initialise, threads, analysis, tuple(map(str, files))), source.patience) as worker:
         now("Starting ROOT")
         ready = worker.ready()
         # Through memory, where xgboost goes by the content of a file and not by its name, as the C++ code does.
-        booster = xgboost.Booster({"nthread": ready.threads}, model_file=bytearray(model.read_bytes()))
+        boosters = [
+            xgboost.Booster({"nthread": ready.threads}, model_file=bytearray(file.read_bytes())) for file in files
+        ]
         events = matched_events.read(source, analysis, worker)
-    now("Evaluating the model")
-    scores = boosting.predict(booster, events.records)
+    now("Evaluating the models")
+    unseen = [events.records[boosting.judged(events.records["number"], each)] for each in trained_on]
+    records = np.concatenate(unseen)
+    if len(records) < 2:
+        raise InputError(
+            f"{len(records)} matched events are too few to evaluate {', '.join(map(str, files))}: give a data set "
+            "with more events (--dataset)"
+        )
+    scores = np.concatenate([boosting.predict(*each) for each in zip(boosters, unseen, strict=True)])
     return {
-        model.name: evaluation.evaluate(scores, events.records["true_permutation"]),
-        **evaluation.evaluate_baselines(events.records, events.permutations),
+        ", ".join(file.name for file in files): evaluation.evaluate(scores, records["true_permutation"]),
+        **evaluation.evaluate_baselines(records, events.permutations),
     }
 
 
@@ -159,5 +202,7 @@ def _command(options: Options) -> str:
     words += ["--tree", source.tree, "--bad-files", source.bad_files]
     words += ["--files", source.files] if source.files else []
     words += ["--search", options.search] if options.search else []
-    words += ["--folds", options.folds, "--max-trees", options.max_trees, "--seed", options.seed]
+    if not any(model.trained_on for model in options.analysis.models):
+        words += ["--folds", options.folds or boosting.BOTH]
+    words += ["--max-trees", options.max_trees, "--seed", options.seed]
     return shlex.join(map(str, [*words, "--output", options.output]))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttbar import worker
-from ttbar.analyses.analysis import NOMINAL, Analysis, Define, Model
+from ttbar.analyses.analysis import NOMINAL, PARITIES, Analysis, Define, Model
 from ttbar.errors import InputError
 from ttbar.execution import loop, units
 from ttbar.execution.graph import book_until, define
@@ -62,8 +62,8 @@ class MatchedEvents:
         return hashlib.sha256(self.records.tobytes()).hexdigest()
 
 
-def model_of(analysis: Analysis) -> Model:
-    """Find the model of an analysis that is trained or evaluated.
+def models_of(analysis: Analysis) -> tuple[Model, ...]:
+    """Find the models of an analysis that are trained or evaluated.
 
     Parameters
     ----------
@@ -72,23 +72,30 @@ def model_of(analysis: Analysis) -> Model:
 
     Returns
     -------
-    Model
-        Its first one.
+    tuple of Model
+        All it has: one, or one for each half of the events, of the same rows.
 
     Raises
     ------
     InputError
-        If it has none, or does not select jets before it.
+        If it has none, others, or does not select jets before their rows.
     """
     if not analysis.models:
         raise InputError(f"the analysis {analysis.name} has no model to train: name one in its 'models'")
-    model = analysis.models[0]
+    model, *others = analysis.models
+    rows = {(each.features, each.column, each.jets) for each in analysis.models}
+    if others and (len(rows) > 1 or sorted(each.trained_on for each in analysis.models) != sorted(PARITIES)):
+        names = ", ".join(each.name for each in analysis.models)
+        raise InputError(
+            f"the analysis {analysis.name} has models ({names}) that are not a pair of the same features, rows and "
+            "jets, 'trained_on' even and odd events: train and evaluate them one by one, each alone in 'models'"
+        )
     if model.jets not in [step.column for step in analysis.steps_to(model.column) if isinstance(step, Define)]:
         raise InputError(
             f"the analysis {analysis.name} defines no column {model.jets!r} before {model.column!r}: say in the "
             f"'jets' of its model {model.name!r} which one has the indices of the selected jets"
         )
-    return model
+    return analysis.models
 
 
 def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
@@ -114,11 +121,11 @@ def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
         If the data set does not have a sample that was asked for.
     InputError
         If a file is missing or wrong or knows nothing of the generator, if no event matches, or if the analysis
-        contradicts itself: about its model, its features, or their names.
+        contradicts itself: about its models, their features, or their names.
     AnalysisError
         If the event loop fails.
     """
-    model = model_of(analysis)
+    model, *_ = models_of(analysis)
     names = worker.call(loop.feature_names, model.features)
     permutations = worker.call(assignments)
     dataset = dataset_file(source, worker)
@@ -165,7 +172,8 @@ def columns_of(analysis: Analysis) -> dict[str, str]:
 
 def assignments() -> tuple[tuple[int, ...], ...]:
     """Positions of the jets in each permutation, as the C++ code numbers them; needs ROOT in this process."""
-    return tuple(tuple(int(jet) for jet in permutation) for permutation in load_root().ttbar.permutations)
+    permutations = load_root().ttbar.make_permutations[4]()  # Python cannot see the table that this makes in C++
+    return tuple(tuple(int(jet) for jet in permutation) for permutation in permutations)
 
 
 def extract(unit: Unit, tree: str, analysis: Analysis, model: Model) -> Partial:

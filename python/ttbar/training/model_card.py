@@ -61,6 +61,11 @@ def text(
     shipped = outcome.shipped
     fixed = {**boosting.FIXED, "seed": outcome.seed, **shipped.parameters}
     names = list(shipped.parameters)
+    judged = (
+        ", each scored by a model with these hyperparameters that was trained on the other\nfold"
+        if outcome.folds == boosting.BOTH
+        else " of the other fold, none of which the model has learnt\nfrom"
+    )
     folder = Path(model).stem
     return f"""# Model card: {model}
 
@@ -109,8 +114,8 @@ Log loss of the events left out, mean of both folds, of each combination that wa
 
 ## Evaluation
 
-On {len(outcome.unseen)} matched events, each scored by a model with these hyperparameters that was trained on the other
-fold. *Correct* is the fraction of events in which the permutation of the highest score is the true one, *AUC* the area
+On {len(outcome.unseen)} matched events{judged}. \
+*Correct* is the fraction of events in which the permutation of the highest score is the true one, *AUC* the area
 under the ROC curve of true and wrong permutations.
 
 {evaluation.table(evaluations)}
