@@ -36,7 +36,12 @@ def histogram(
     observable = mean + width * random.gumbel(size=entries) * (0.8 if name == "4j1b" else 0.5)
     if name == "4j1b":
         observable = np.maximum(observable, 121)
-    columns = (observable * shift, np.abs(random.normal(0, 1.8, entries)) % (2 * np.pi))
+    first = definitions[name].axes[0]
+    columns = (
+        # From the range of the observable to that of the axis.
+        first.low + (first.high - first.low) * (observable * shift - 50) / 500,
+        np.abs(random.normal(0, 1.8, entries)) % (2 * np.pi),
+    )
     filled = hist.Hist(
         *(
             hist.axis.Regular(axis.bins, axis.low, axis.high, name=axis.column, label=axis.label, flow=axis.flow)

@@ -15,9 +15,10 @@ import synthetic
 import uproot
 from PIL import Image
 
-from ttbar.analyses import agc_v1
+from ttbar.analyses import agc_v1, agc_v2
 from ttbar.analyses.analysis import Axis, Histogram, Process, Region, Systematic, WeightVariation, histogram_name
 from ttbar.errors import InputError
+from ttbar.jobs.normalise import pseudodata
 from ttbar.results import plot
 from ttbar.results.drawing import STATISTICAL, TOTAL
 from ttbar.results.histograms import write
@@ -283,6 +284,93 @@ class TestAnotherAnalysis:
     def test_one_that_there_is_not_is_refused(self, path):
         with pytest.raises(InputError, match="no plot '4j3b_observable', choose one of 4j1b_observable, 4j1b_deltaR"):
             plot.draw(path, self.ANALYSIS, "4j3b_observable")
+
+
+class TestGroups:
+    """Histograms of a group are shown side by side."""
+
+    ANALYSIS = agc_v2.analysis
+    COLUMNS = tuple(axis.column for axis in agc_v2.FEATURES)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def path(cls, tmp_path_factory):
+        path = tmp_path_factory.mktemp("groups") / "histograms.root"
+        write(path, synthetic.histograms(analysis=cls.ANALYSIS))
+        return path
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def stacks(cls, path):
+        return plot.draw(path, cls.ANALYSIS, "4j2b_features")
+
+    def test_there_is_one_picture_for_a_region_and_one_for_each_source(self):
+        names = {each.name for each in plot.plots(self.ANALYSIS)}
+        sources = ("ttbar_simulation", "ttbar_jet_energy", "ttbar_btag", "wjets_scale")
+        grids = {"4j2b_features", *(f"4j2b_features_{source}" for source in sources)}
+        assert names == grids | {f"{region}_{each}" for region in ("4j1b", "4j2b") for each in ("observable", *sources)}
+
+    def test_every_feature_has_its_own_panels(self, stacks):
+        upper, lower = stacks.axes[::2], stacks.axes[1::2]
+        assert [panel.get_xlabel() for panel in lower] == [axis.label for axis in agc_v2.FEATURES]
+        made = synthetic.histograms(analysis=self.ANALYSIS)
+        for number in (0, 7, 19):
+            name = self.COLUMNS[number]
+            total = sum(made[f"{name}_{process.name}"].values() for process in self.ANALYSIS.simulated)
+            band = stairs(upper[number], STATISTICAL["label"])
+            assert (band.values + band.baseline) / 2 == pytest.approx(total)
+            assert lower[number].get_xlim() == (agc_v2.FEATURES[number].low, agc_v2.FEATURES[number].high)
+
+    def test_they_stand_in_rows_and_share_a_legend(self, stacks):
+        stacks.draw_without_rendering()
+        places = [panel.get_position() for panel in stacks.axes[::2]]
+        assert len({round(place.x0, 6) for place in places}) == 5
+        assert len({round(place.y0, 6) for place in places}) == 4
+        (legend,) = stacks.legends
+        assert not any(panel.get_legend() for panel in stacks.axes)
+        labels = {text.get_text() for text in legend.get_texts()}
+        assert labels == {*(each.label for each in self.ANALYSIS.simulated), STATISTICAL["label"], TOTAL["label"]}
+        assert legend.get_window_extent().y0 >= max(place.y1 for place in places) * stacks.bbox.height
+        for axes in stacks.axes:
+            box = axes.get_tightbbox()
+            assert stacks.bbox.x0 <= box.x0
+            assert box.x1 <= stacks.bbox.x1
+            assert stacks.bbox.y0 <= box.y0
+
+    def test_variations_are_over_nominal(self, path):
+        figure = plot.draw(path, self.ANALYSIS, "4j2b_features_wjets_scale")
+        assert len(figure.axes) == 20
+        for panel in figure.axes:
+            for direction, ratio in (("up", 1.025), ("down", 0.975)):
+                values = stairs(panel, f"W+jets scale variations {direction}").values
+                assert values[np.isfinite(values)] == pytest.approx(ratio)
+                assert np.isfinite(values).sum() > 10
+
+    def test_one_of_a_group_can_be_drawn_alone(self, path):
+        upper, lower = plot.draw(path, self.ANALYSIS, "mass_w1w2_mass_w1w2").axes
+        assert upper.get_legend()
+        assert lower.get_xlabel() == "$m$(W jets) [GeV]"
+
+    def test_what_is_missing_or_empty_leaves_no_gap(self, tmp_path):
+        made = synthetic.histograms(analysis=self.ANALYSIS)
+        empty, *rest = self.COLUMNS[1:5]
+        kept = {name: each for name, each in made.items() if name.startswith((empty, *rest))}
+        for name, each in kept.items():
+            if name.startswith(empty):
+                each.reset()
+        write(tmp_path / "few.root", kept)
+        figure = plot.draw(tmp_path / "few.root", self.ANALYSIS, "4j2b_features")
+        assert len(figure.axes) == 2 * len(rest)
+        write(tmp_path / "none.root", {"4j2b_ttbar": made["4j2b_ttbar"]})
+        with pytest.raises(InputError, match="no events or histograms for the plot 4j2b_features"):
+            plot.draw(tmp_path / "none.root", self.ANALYSIS, "4j2b_features")
+
+    def test_pseudodata_of_the_file_are_no_strangers(self, path, tmp_path, capsys, monkeypatch):
+        made = synthetic.histograms(analysis=self.ANALYSIS)
+        write(tmp_path / "h.root", made | dict(pseudodata(self.ANALYSIS, made)))
+        monkeypatch.setattr(plot, "plots", lambda analysis: ())
+        plot.plot(tmp_path / "h.root", tmp_path, self.ANALYSIS)
+        assert "not plotted" not in capsys.readouterr().err
 
 
 class TestBadInput:

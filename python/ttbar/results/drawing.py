@@ -1,12 +1,13 @@
 """How each kind of plot is drawn from the histograms of an analysis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any
 
 import hist
+import matplotlib.style
 import mplhep
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from ttbar.analyses.analysis import NOMINAL, Analysis, Axis, Histogram, Process, Region, Source, Systematic
 from ttbar.results.histograms import Key
-from ttbar.results.style import StyledFigure, colours, drawable, palette
+from ttbar.results.style import GridFigure, StyledFigure, colours, drawable, finish_grid, grid, palette
 
 STATISTICAL: dict[str, Any] = {
     "facecolor": "0.2",
@@ -54,6 +55,27 @@ class Place:
     def what(self) -> str:
         """The quantity and the region, in words."""
         return f"{self.axis.name} in {self.region.name}"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is drawn of a quantity."""
+
+    edges: Values
+    ratio: str
+    """Title of the panel of ratios."""
+    deviations: Values
+    """Relative deviations that are to be seen there, each an array of bins."""
+    errors: Values
+    """Relative statistical uncertainties of the bins."""
+    paint: Callable[[Axes | None, Axes], None]
+    """Draws it in a panel of events, if there is one, and in one of ratios below it."""
+    collisions: bool = False
+    """Whether there are collision data."""
+
+
+Contents = Callable[[Place, Histograms], Content | None]
+"""Gives None if there is nothing to draw."""
 
 
 def _projection(histograms: Histograms, place: Place, process: str, variation: str) -> hist.Hist[Any] | None:
@@ -110,8 +132,8 @@ def _systematic(histograms: Histograms, place: Place) -> tuple[Values, Values]:
     return np.sqrt(below), np.sqrt(above)
 
 
-def draw_stack(place: Place, histograms: Histograms) -> Figure | None:
-    """Draw all processes on top of each other, with uncertainties and, if there are any, collision data."""
+def stack(place: Place, histograms: Histograms) -> Content | None:
+    """All processes on top of each other, with uncertainties and, if there are any, collision data."""
     parts = {
         process: projection
         for process in place.analysis.simulated
@@ -124,37 +146,38 @@ def draw_stack(place: Place, histograms: Histograms) -> Figure | None:
     below, above = (np.hypot(statistical, part) for part in _systematic(histograms, place))
     measured = place.analysis.data
     data = _projection(histograms, place, measured.name, NOMINAL) if measured else None
-    bins = total.axes[0]
+    bins, ratio = total.axes[0], _inverse(nominal)
 
-    upper, lower = _panels(place, bins.edges, "Data /\nexpectation" if data is not None else "Relative to\nexpectation")
-    of_process = colours(place.analysis)
-    mplhep.histplot(
-        list(parts.values()),
-        ax=upper,
-        stack=True,
-        histtype="fill",
-        color=[of_process[process.name] for process in parts],
-        label=[drawable(process.label) for process in parts],
-        flow="none",
-    )
-    upper.set_xlabel("")
-    ratio = _inverse(nominal)
-    for panel, scale in ((upper, np.ones_like(nominal)), (lower, ratio)):
-        for down, up, style in ((below, above, TOTAL), (statistical, statistical, STATISTICAL)):
-            low, high = (nominal - down) * scale, (nominal + up) * scale
-            panel.stairs(high, bins.edges, baseline=low, fill=True, **style)
-        if data is not None and measured is not None:
-            errors = _errors(data) * np.abs(scale)
-            points, colour = _values(data) * scale, of_process[measured.name]
-            panel.errorbar(bins.centers, points, errors, fmt="o", color=colour, label=drawable(measured.label))
+    def paint(upper: Axes | None, lower: Axes) -> None:
+        of_process = colours(place.analysis)
+        if upper is not None:
+            mplhep.histplot(
+                list(parts.values()),
+                ax=upper,
+                stack=True,
+                histtype="fill",
+                color=[of_process[process.name] for process in parts],
+                label=[drawable(process.label) for process in parts],
+                flow="none",
+            )
+        for panel, scale in _scaled(upper, lower, nominal):
+            for down, up, style in ((below, above, TOTAL), (statistical, statistical, STATISTICAL)):
+                low, high = (nominal - down) * scale, (nominal + up) * scale
+                panel.stairs(high, bins.edges, baseline=low, fill=True, **style)
+            if data is not None and measured is not None:
+                errors = _errors(data) * np.abs(scale)
+                points, colour = _values(data) * scale, of_process[measured.name]
+                panel.errorbar(bins.centers, points, errors, fmt="o", color=colour, label=drawable(measured.label))
+
     deviations = [below, above, *([] if data is None else [_values(data) - nominal])]
-    return _finished(
-        place, upper, lower, np.array(deviations) * ratio, statistical * ratio, collisions=data is not None
+    title = "Relative to\nexpectation" if data is None else "Data /\nexpectation"
+    return Content(
+        bins.edges, title, np.array(deviations) * ratio, statistical * ratio, paint, collisions=data is not None
     )
 
 
-def draw_variations(place: Place, source: Source, process: Process, histograms: Histograms) -> Figure | None:
-    """Draw a process with its variations of a source, and their ratio to nominal."""
+def variations(source: Source, process: Process, place: Place, histograms: Histograms) -> Content | None:
+    """A process with its variations of a source, and their ratio to nominal."""
     nominal = _projection(histograms, place, process.name, NOMINAL)
     curves = [
         (_values(varied), colour, line, drawable(f"{systematic.name}{direction}"))
@@ -170,15 +193,76 @@ def draw_variations(place: Place, source: Source, process: Process, histograms: 
     values, statistical, edges = _values(nominal), _errors(nominal), nominal.axes[0].edges
     curves.insert(0, (values, "black", "solid", f"{drawable(process.label)}, nominal"))
 
-    upper, lower = _panels(place, edges, "Variation /\nnominal")
+    def paint(upper: Axes | None, lower: Axes) -> None:
+        for panel, scale in _scaled(upper, lower, values):
+            low, high = (values - statistical) * scale, (values + statistical) * scale
+            panel.stairs(high, edges, baseline=low, fill=True, **STATISTICAL)
+            for curve, colour, line, label in curves:
+                panel.stairs(
+                    curve * scale, edges, baseline=None, color=colour, linestyle=line, linewidth=2, label=label
+                )
+
     ratio = _inverse(values)
-    for panel, scale in ((upper, np.ones_like(values)), (lower, ratio)):
-        low, high = (values - statistical) * scale, (values + statistical) * scale
-        panel.stairs(high, edges, baseline=low, fill=True, **STATISTICAL)
-        for curve, colour, line, label in curves:
-            panel.stairs(curve * scale, edges, baseline=None, color=colour, linestyle=line, linewidth=2, label=label)
     deviations = np.array([curve - values for curve, *_ in curves[1:]]) * ratio
-    return _finished(place, upper, lower, deviations, statistical * ratio, collisions=False)
+    return Content(edges, "Variation /\nnominal", deviations, statistical * ratio, paint)
+
+
+def _scaled(upper: Axes | None, lower: Axes, values: Values) -> list[tuple[Axes, Values]]:
+    """The panels, each with what contents are multiplied by in it."""
+    events = [] if upper is None else [(upper, np.ones_like(values))]
+    return [*events, (lower, _inverse(values))]
+
+
+def draw_one(of: Contents, place: Place, histograms: Histograms) -> Figure | None:
+    """Draw a quantity, with a panel of ratios and a legend that hides nothing."""
+    content = of(place, histograms)
+    if content is None:
+        return None
+    figure = StyledFigure(figsize=(10, 10))
+    geometry = {"hspace": 0.07, "left": 0.16, "right": 0.96, "top": 0.94, "bottom": 0.1}
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1), gridspec_kw=geometry)
+    _paint(content, place, upper, lower)
+    upper.set_ylabel(drawable(f"Events / {content.edges[1] - content.edges[0]:.3g} {place.axis.unit}".strip()))
+    lower.set_ylabel(content.ratio, loc="center")
+    _headline(place, upper, content.collisions)
+    upper.set_ylim(min(0, upper.dataLim.ymin), upper.dataLim.ymax / _below_legend(place, upper))
+    return figure
+
+
+def draw_grid(of: Contents, heights: Sequence[float], places: Sequence[Place], histograms: Histograms) -> Figure | None:
+    """Draw quantities of a region side by side, small and with one legend, as far as there is something to draw.
+
+    The heights are those of the panels of each quantity: of events and ratios, or of ratios alone.
+    """
+    contents = [(place, content) for place in places if (content := of(place, histograms)) is not None]
+    if not contents:
+        return None
+    with matplotlib.style.context(GridFigure.style):
+        figure, cells = grid(len(contents), *heights)
+        for (place, content), panels in zip(contents, cells, strict=True):
+            upper = panels[0] if len(panels) > 1 else None
+            _paint(content, place, upper, panels[-1])
+            if upper is not None:
+                upper.set_ylim(min(0, upper.dataLim.ymin), 1.08 * upper.dataLim.ymax)
+        place, content = contents[0]
+        headline = (_origin(content.collisions), drawable(place.region.title), _energy(place.analysis))
+        finish_grid(figure, cells, content.ratio, headline)
+    return figure
+
+
+def _paint(content: Content, place: Place, upper: Axes | None, lower: Axes) -> None:
+    """Draw what there is, and choose the range of the ratios."""
+    lower.axhline(1, color="black", linewidth=1)
+    content.paint(upper, lower)
+    if upper is not None:
+        upper.set_xlabel("")
+    lower.set_xlabel(drawable(place.axis.label))
+    lower.set_xlim(content.edges[0], content.edges[-1])
+    # Nearly empty bins do not set the range.
+    populated = np.abs(content.errors) < MAX_ERROR
+    shown = np.abs(content.deviations)[:, populated if populated.any() else np.isfinite(content.errors)]
+    spread = 1.2 * np.clip(np.nan_to_num(shown).max(initial=0), 0.02, 0.9)
+    lower.set_ylim(1 - spread, 1 + spread)
 
 
 def draw_plane(place: Place, label: str, processes: Sequence[Process], histograms: Histograms) -> Figure | None:
@@ -206,35 +290,6 @@ def draw_plane(place: Place, label: str, processes: Sequence[Process], histogram
     return figure
 
 
-def _panels(place: Place, edges: Values, ratio: str) -> tuple[Axes, Axes]:
-    """Make a figure with a panel of events and one of ratios below it."""
-    figure = StyledFigure(figsize=(10, 10))
-    geometry = {"hspace": 0.07, "left": 0.16, "right": 0.96, "top": 0.94, "bottom": 0.1}
-    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1), gridspec_kw=geometry)
-    upper.set_ylabel(drawable(f"Events / {edges[1] - edges[0]:.3g} {place.axis.unit}".strip()))
-    lower.set_ylabel(ratio, loc="center")
-    lower.set_xlabel(drawable(place.axis.label))
-    lower.set_xlim(edges[0], edges[-1])
-    lower.axhline(1, color="black", linewidth=1)
-    return upper, lower
-
-
-def _finished(
-    place: Place, upper: Axes, lower: Axes, deviations: Values, errors: Values, *, collisions: bool
-) -> Figure:
-    """Add headline and legend, and choose ranges so that nothing hides anything."""
-    _headline(place, upper, collisions)
-    upper.set_ylim(min(0, upper.dataLim.ymin), upper.dataLim.ymax / _below_legend(place, upper))
-    # Nearly empty bins do not set the range.
-    populated = np.abs(errors) < MAX_ERROR
-    shown = np.abs(deviations)[:, populated if populated.any() else np.isfinite(errors)]
-    spread = 1.2 * np.clip(np.nan_to_num(shown).max(initial=0), 0.02, 0.9)
-    lower.set_ylim(1 - spread, 1 + spread)
-    figure = upper.get_figure(root=True)
-    assert figure is not None
-    return figure
-
-
 def _below_legend(place: Place, panel: Axes) -> float:
     """Add a legend that fits into a panel, and give the share of its height that is left below it."""
     height, width = 1.0, 1.0
@@ -256,5 +311,15 @@ def _below_legend(place: Place, panel: Axes) -> float:
 
 def _headline(place: Place, panel: Axes, collisions: bool) -> None:
     """Say above a panel what the events are."""
-    panel.set_title("CMS Open Data" if collisions else "Simulation", loc="left", fontweight="bold")
-    panel.set_title(rf"{place.analysis.luminosity / 1000:.3g} fb$^{{-1}}$ (13 TeV)", loc="right")
+    panel.set_title(_origin(collisions), loc="left", fontweight="bold")
+    panel.set_title(_energy(place.analysis), loc="right")
+
+
+def _origin(collisions: bool) -> str:
+    """What the events are."""
+    return "CMS Open Data" if collisions else "Simulation"
+
+
+def _energy(analysis: Analysis) -> str:
+    """Luminosity and energy of the collisions."""
+    return rf"{analysis.luminosity / 1000:.3g} fb$^{{-1}}$ (13 TeV)"

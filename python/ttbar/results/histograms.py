@@ -9,7 +9,7 @@ import numpy as np
 import uproot
 from numpy.typing import NDArray
 
-from ttbar.analyses.analysis import Analysis, Histogram, histogram_name
+from ttbar.analyses.analysis import NOMINAL, PSEUDODATA, Analysis, Histogram, histogram_name
 from ttbar.errors import AnalysisError, InputError
 from ttbar.output import written_whole
 from ttbar.reading import require_file
@@ -103,7 +103,7 @@ def read_all(path: Path, analysis: Analysis) -> tuple[dict[Key, hist.Hist[Any]],
         Histograms that are in the file, in the order of the analysis. Their axes have the names of their columns,
         and no flow bins where the analysis drops what lies outside.
     list of str
-        Names of other histograms in the file, which the analysis does not have.
+        Names of other histograms in the file, which the analysis does not have; pseudodata are no such.
 
     Raises
     ------
@@ -118,6 +118,8 @@ def read_all(path: Path, analysis: Analysis) -> tuple[dict[Key, hist.Hist[Any]],
                 name = histogram_name(definition.name, process.name, variation)
                 if name in found:
                     known[definition.name, process.name, variation] = _adapted(path, name, found.pop(name), definition)
+        if analysis.fit.pseudodata_in_file:
+            found.pop(histogram_name(definition.name, PSEUDODATA, NOMINAL), None)
     return known, list(found)
 
 

@@ -13,7 +13,16 @@ from ttbar.analyses.analysis import NOMINAL, Analysis, Process, Source, histogra
 from ttbar.errors import InputError
 from ttbar.output import prepare
 from ttbar.progress import Display, say
-from ttbar.results.drawing import Histograms, Place, draw_plane, draw_stack, draw_variations
+from ttbar.results.drawing import (
+    Contents,
+    Histograms,
+    Place,
+    draw_grid,
+    draw_one,
+    draw_plane,
+    stack,
+    variations,
+)
 from ttbar.results.histograms import read_all
 from ttbar.results.style import FOLDER, FORMATS, STYLE, save
 
@@ -93,7 +102,8 @@ def draw(histograms: Path, analysis: Analysis, name: str) -> Figure:
     InputError
         If there is no such plot, or nothing to draw it from.
     """
-    known = {each.name: each for each in plots(analysis)}
+    of_groups = [_stack_plot(place) for place in _places(analysis) if place.histogram.group]
+    known = {each.name: each for each in _of_different_names(*plots(analysis), *of_groups)}
     if name not in known:
         raise InputError(f"there is no plot {name!r}, choose one of {', '.join(known)}")
     contents, _ = read_all(histograms, analysis)
@@ -117,21 +127,43 @@ def plots(analysis: Analysis) -> tuple[Plot, ...]:
     tuple of Plot
         In the order in which a reader wants them: stacks, variations, planes. No two have the same name.
     """
-    places = [
+    places = _places(analysis)
+    alone = [place for place in places if not place.histogram.group]
+    first = [place for place in places if place.axis is place.histogram.axes[0]]
+    groups = _groups(places)
+    varied = [*_varied(analysis)]
+    return _of_different_names(
+        *(_stack_plot(place) for place in alone),
+        *(_stack_grid(group) for group in groups),
+        *(_variations_plot(place, *of) for of in varied for place in first if not place.histogram.group),
+        *(_variations_grid(group, *of) for of in varied for group in groups),
+        *(plane for place in first if len(place.histogram.axes) == 2 for plane in _plane_plots(place)),
+    )
+
+
+def _of_different_names(*plots: Plot) -> tuple[Plot, ...]:
+    """Rename those that are called like another one."""
+    named, names = [], Counter[str]()
+    for each in plots:
+        names[each.name] += 1
+        named.append(replace(each, name=f"{each.name}-{names[each.name]}") if names[each.name] > 1 else each)
+    return tuple(named)
+
+
+def _places(analysis: Analysis) -> list[Place]:
+    """Every axis of every histogram."""
+    return [
         Place(analysis, region, histogram, axis) for region, histogram in analysis.histograms for axis in histogram.axes
     ]
-    first = [place for place in places if place.axis is place.histogram.axes[0]]
-    all_ = [
-        *(_stack_plot(place) for place in places),
-        *(_variations_plot(place, *of) for of in _varied(analysis) for place in first),
-        *(plane for place in first if len(place.histogram.axes) == 2 for plane in _plane_plots(place)),
-    ]
-    names: Counter[str] = Counter()
-    for number, each in enumerate(all_):
-        names[each.name] += 1
-        if names[each.name] > 1:
-            all_[number] = replace(each, name=f"{each.name}-{names[each.name]}")
-    return tuple(all_)
+
+
+def _groups(places: Sequence[Place]) -> list[list[Place]]:
+    """What is shown side by side."""
+    groups: dict[tuple[str, str], list[Place]] = {}
+    for place in places:
+        if place.histogram.group:
+            groups.setdefault((place.region.name, place.histogram.group), []).append(place)
+    return list(groups.values())
 
 
 def _varied(analysis: Analysis) -> Iterator[tuple[Source, Process]]:
@@ -148,25 +180,78 @@ def _stack_plot(place: Place) -> Plot:
     return Plot(
         f"{place.histogram.name}_{place.axis.column}",
         f"{name}{meaning} in {region}",
-        f"Expected events in bins of {name}{meaning} in region {region}: processes stacked, "
-        f"{place.analysis.simulated[-1].title} on top. Dark bands: statistical uncertainty of the simulation. Hatched: "
-        "that and, in quadrature, all variations that were processed. Lower panel: the same over the expectation. "
-        "Points, if any: collision data.",
-        partial(draw_stack, place),
+        f"Expected events in bins of {name}{meaning} in region {region}: {_stacked(place)} "
+        "Lower panel: the same over the expectation. Points, if any: collision data.",
+        partial(draw_one, stack, place),
+    )
+
+
+def _stack_grid(group: Sequence[Place]) -> Plot:
+    """The stacks of a group."""
+    name, what = _in_words(group)
+    return Plot(
+        name,
+        what,
+        f"{len(group)} small pictures side by side, each with the expected events in bins of a quantity: "
+        f"{_stacked(group[0])} Below each: the same over the expectation. Points, if any: collision data. "
+        f"The quantities, row by row: {_quantities(group)}.",
+        partial(draw_grid, stack, (2.5, 1.0), group),
+    )
+
+
+def _stacked(place: Place) -> str:
+    """What a stack shows."""
+    return (
+        f"processes stacked, {place.analysis.simulated[-1].title} on top. Dark bands: statistical uncertainty of the "
+        "simulation. Hatched: that and, in quadrature, all variations that were processed."
     )
 
 
 def _variations_plot(place: Place, source: Source, process: Process) -> Plot:
     """A process with the variations of a source."""
-    *others, last = (systematic.name for systematic in source.systematics)
-    listed = f"{', '.join(others)} and {last}" if others else last
+    listed = _systematics(source)
     return Plot(
         f"{place.histogram.name}_{process.name}_{source.name}",
         f"{place.what}: {process.title}, varied by {listed}",
         f"Expected events of {process.title} in bins of {place.what}, varied by {listed}. Lower panel: "
         "each variation over nominal. Bands: statistical uncertainty of the nominal simulation.",
-        partial(draw_variations, place, source, process),
+        partial(draw_one, _of(source, process), place),
     )
+
+
+def _variations_grid(group: Sequence[Place], source: Source, process: Process) -> Plot:
+    """A process with the variations of a source, in the histograms of a group."""
+    name, what = _in_words(group)
+    listed = _systematics(source)
+    return Plot(
+        f"{name}_{process.name}_{source.name}",
+        f"{what}: {process.title}, varied by {listed}",
+        f"{len(group)} small pictures side by side, each with the expected events of {process.title} in bins of a "
+        f"quantity, varied by {listed}, over the nominal ones. Bands: statistical uncertainty of the nominal "
+        f"simulation. The quantities, row by row: {_quantities(group)}.",
+        partial(draw_grid, _of(source, process), (1.0,), group),
+    )
+
+
+def _of(source: Source, process: Process) -> Contents:
+    return partial(variations, source, process)
+
+
+def _systematics(source: Source) -> str:
+    """Name the systematic uncertainties of a source."""
+    *others, last = (systematic.name for systematic in source.systematics)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _in_words(group: Sequence[Place]) -> tuple[str, str]:
+    """Begin the names of the pictures of a group, and their titles."""
+    region, group_name = group[0].region.name, group[0].histogram.group
+    return f"{region}_{group_name}", f"{group_name} in {region}"
+
+
+def _quantities(group: Sequence[Place]) -> str:
+    """Name what a group shows."""
+    return ", ".join(place.axis.name for place in group)
 
 
 def _plane_plots(place: Place) -> Iterator[Plot]:

@@ -2,13 +2,15 @@
 
 import colorsys
 import io
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import matplotlib.style
 import mplhep
+from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -46,14 +48,16 @@ _PARSER = MathTextParser("path")
 class StyledFigure(Figure):
     """A figure that looks the same wherever it is drawn: matplotlib looks up fonts at that moment."""
 
+    style: ClassVar[list[Any]] = STYLE
+
     def draw(self, renderer: RendererBase) -> None:
         """Draw it in the style of all plots."""
-        with matplotlib.style.context(STYLE):
+        with matplotlib.style.context(self.style):
             super().draw(renderer)
 
     def get_tightbbox(self, *args: Any, **kwargs: Any) -> Bbox:
         """Measure it in the style of all plots."""
-        with matplotlib.style.context(STYLE):
+        with matplotlib.style.context(self.style):
             return super().get_tightbbox(*args, **kwargs)
 
     def _repr_png_(self) -> bytes:
@@ -61,6 +65,98 @@ class StyledFigure(Figure):
         content = io.BytesIO()
         self.savefig(content, format="png", dpi=72)
         return content.getvalue()
+
+
+class GridFigure(StyledFigure):
+    """A figure of many small panels."""
+
+    style: ClassVar[list[Any]] = [
+        *STYLE,
+        {
+            "font.size": 14,
+            "legend.fontsize": 14,
+            "axes.linewidth": 1,
+            "lines.markersize": 3,
+            "hatch.linewidth": 0.5,
+            "axes.formatter.limits": (-3, 4),
+            **{f"{axis}tick.major.size": 5 for axis in "xy"},
+            **{f"{axis}tick.minor.visible": False for axis in "xy"},  # most of the time to draw it goes into ticks
+        },
+    ]
+
+
+CELL = (4.0, 3.6)
+"""Width and height of a quantity in a grid, in inches."""
+
+HEAD = 1.2
+"""Height of what stands above a grid, in inches."""
+
+LEGEND_COLUMNS = 8
+"""Columns of the legend of a grid at most."""
+
+
+def grid(number: int, *heights: float) -> tuple[GridFigure, list[list[Axes]]]:
+    """Make a figure with many small panels, rows a little shorter than columns.
+
+    Parameters
+    ----------
+    number : int
+        How many quantities it shows.
+    *heights : float
+        Relative heights of the panels of each quantity, of which the last one is of ratios.
+
+    Returns
+    -------
+    GridFigure
+        The figure, with room for a legend above the panels.
+    list of list
+        The panels of each quantity, from above, row by row.
+    """
+    columns = math.ceil(math.sqrt(number * 5 / 4))
+    rows = math.ceil(number / columns)
+    width, height = columns * CELL[0], rows * CELL[1] + HEAD
+    figure = GridFigure(figsize=(width, height))
+    figure.subplots_adjust(0.9 / width, 0.6 / height, 1 - 0.15 / width, 1 - HEAD / height)
+    outer = figure.add_gridspec(rows, columns, wspace=0.22, hspace=0.28)
+    return figure, [
+        [
+            *cell.subgridspec(len(heights), 1, height_ratios=heights, hspace=0.08)
+            .subplots(sharex=True, squeeze=False)
+            .flat
+        ]
+        for _, cell in zip(range(number), outer, strict=False)
+    ]
+
+
+def finish_grid(figure: GridFigure, cells: Sequence[Sequence[Axes]], ratio: str, headline: Sequence[str]) -> None:
+    """Say what the vertical axes are, and above the panels what they show, with a legend that holds for all of them.
+
+    Parameters
+    ----------
+    figure : GridFigure
+        The figure.
+    cells : sequence of sequence
+        Its panels, of which the first one has all that is in the legend.
+    ratio : str
+        Title of the panels of ratios.
+    headline : sequence of str
+        What stands at the left, in the middle and at the right.
+    """
+    for panels in cells:
+        place = panels[0].get_subplotspec()
+        if place is not None and place.get_topmost_subplotspec().is_first_col():
+            for events in panels[:-1]:
+                events.set_ylabel("Events / bin")
+            panels[-1].set_ylabel(ratio, loc="center", fontsize="small")
+    height = figure.get_figheight()
+    left, right = figure.subplotpars.left, figure.subplotpars.right
+    for position, side, text in zip(
+        (left, (left + right) / 2, right), ("left", "center", "right"), headline, strict=True
+    ):
+        figure.text(position, 1 - 0.35 / height, text, ha=side, fontsize="large")
+    handles, labels = cells[0][0].get_legend_handles_labels()
+    columns = math.ceil(len(labels) / math.ceil(len(labels) / LEGEND_COLUMNS))
+    figure.legend(handles, labels, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, 1 - 0.42 / height))
 
 
 def colours(analysis: Analysis) -> dict[str, str]:
