@@ -1,5 +1,7 @@
 #include "forest_tiler.hpp"
 
+#include "forest_instructions.hpp"
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>

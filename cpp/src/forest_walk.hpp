@@ -62,6 +62,7 @@ void walk(const TileChain& chain, const float* const* rows, float* sums) {
         copies[row] = sums[row];
     do {
         for (int step = 0; step < steps_between_checks; ++step)
+#pragma GCC unroll block
             for (std::size_t row = 0; row < block; ++row) {
                 const Tile& tile = *reinterpret_cast<const Tile*>(tiles + at[row]);
                 const Tile::Exit& exit = tile.exits[exit_of(Instructions::right(tile, ranks[row]))];
