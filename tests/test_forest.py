@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 from ttbar.library import load_root
 
 VERSIONS = Path(__file__).parent / "data" / "xgboost"
+PRIVATE = Path(__file__).parents[1] / "cpp" / "src"
 N_ROWS = 100_000
 # Of a few threads that wait for each other, xgboost is the slower the busier the machine is.
 COMMON = {"objective": "binary:logistic", "nthread": 1, "seed": 1}
@@ -30,6 +31,21 @@ class Model(NamedTuple):
 
 def load(path: Path) -> Any:
     return load_root().ttbar.Forest(str(path))
+
+
+def load_each(path: Path) -> list[Any]:
+    """Load a model once for each set of instructions that this processor has."""
+    root = load_root()
+    if not hasattr(root.ttbar, "limit_instructions"):
+        root.gInterpreter.Declare(f'#include "{PRIVATE / "forest_instructions.hpp"}"')
+    sets = root.ttbar.Instructions
+    forests = []
+    for instructions in (sets.baseline, sets.avx2, sets.avx512):
+        root.ttbar.limit_instructions(instructions)
+        forests.append(load(path))
+        if instructions == root.ttbar.supported_instructions():
+            break
+    return forests
 
 
 def evaluate(forest: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -160,8 +176,7 @@ def test_every_bit_is_that_of_xgboost(model: Model) -> None:
     matrix = xgboost.DMatrix(model.rows)
     margins = model.booster.predict(matrix, output_margin=True)
     probabilities = model.booster.predict(matrix)
-    for file in model.files:
-        forest = load(file)
+    for forest in (*load_each(model.files[0]), load(model.files[1])):
         assert forest.n_trees() == model.booster.num_boosted_rounds()
         actual = evaluate(forest, model.rows)
         assert_same_bits(actual[0], margins)
@@ -175,12 +190,12 @@ def test_treelite_reads_the_same_from_the_file(model: Model) -> None:
 
 
 def test_rows_do_not_depend_on_their_neighbours(model: Model) -> None:
-    forest = load(model.files[1])
     rows = model.rows[:180]
-    together = evaluate(forest, rows)[0]
-    for size in (1, 7, 12):
-        parts = [evaluate(forest, rows[first : first + size])[0] for first in range(0, len(rows), size)]
-        assert_same_bits(np.concatenate(parts), together)
+    for forest in load_each(model.files[1]):
+        together = evaluate(forest, rows)[0]
+        for size in (1, 7, 12):
+            parts = [evaluate(forest, rows[first : first + size])[0] for first in range(0, len(rows), size)]
+            assert_same_bits(np.concatenate(parts), together)
 
 
 @pytest.mark.parametrize("suffix", ["json", "ubj"])
@@ -275,7 +290,9 @@ def test_any_tree_on_any_rows(data: st.DataObject, tmp_path: Path) -> None:
     file.write_text(json.dumps(document(trees, n_features)))
     booster = xgboost.Booster(model_file=file)
     booster.set_param({"nthread": 1})
-    assert_same_bits(evaluate(load(file), rows)[0], booster.predict(xgboost.DMatrix(rows), output_margin=True))
+    expected = booster.predict(xgboost.DMatrix(rows), output_margin=True)
+    for forest in load_each(file):
+        assert_same_bits(evaluate(forest, rows)[0], expected)
 
 
 def draw_tree(draw: Callable[[Any], Any], pool: np.ndarray, n_features: int) -> dict[str, Any]:

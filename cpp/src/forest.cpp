@@ -1,13 +1,14 @@
 #include "ttbar/forest.hpp"
 
+#include "forest_ranks.hpp"
 #include "forest_reader.hpp"
+#include "forest_tiler.hpp"
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -17,18 +18,14 @@ namespace ttbar {
 
 namespace {
 
-// The trees of a forest form one chain of nodes: each in preorder, so that the left child follows its parent,
-// one tree behind the other; a leaf leads to the root of the next tree, and the last to an end that leads to
-// itself. Rows walk the chain in lockstep, one node a step, each at its own pace. Nothing on the way is a
-// branch that a processor could predict wrongly, and while one row waits for memory the others go on.
+// Where there are no instructions for tiles (see TileChain), or the trees do not fit, the chain is one of nodes: each
+// tree in preorder, so that the left child follows its parent, one tree behind the other; a leaf leads to the root of
+// the next tree, and the last to an end that leads to itself.
 //
 // A node is of one of two kinds, with these members in common:
 // - skip: number of nodes between it and the one on its right, -1 for itself
 // - leaf: what it adds to the sum
 // - goes_right(row): all ones or zero; leaves and the end always go right
-
-/// Rows that walk together.
-constexpr std::size_t block = 12;
 
 /// What splits add to a sum: with +0, a sum of -0 would change.
 constexpr float nothing = -0.0F;
@@ -128,37 +125,17 @@ class ValueChain {
 /// Nodes that compare ranks, and the thresholds to find them.
 class RankChain {
   public:
-    /// @return the chain, nothing if the trees do not fit
-    static std::optional<RankChain> of(const std::vector<Tree>& trees) {
-        // A slot serves one feature and one way of a missing value, since a missing value has no rank that
-        // suits both.
-        using Key = std::pair<std::uint32_t, bool>;
-        std::map<Key, std::vector<float>> thresholds;
-        for (const Tree& tree : trees) {
+    /// @return the chain, nothing if a tree is too large
+    static std::optional<RankChain> of(const std::vector<Tree>& trees, const ForestRanks& ranks) {
+        for (const Tree& tree : trees)
             if (tree.size() > static_cast<std::size_t>(std::numeric_limits<decltype(RankNode::skip)>::max()))
                 return std::nullopt;
-            for (const TreeNode& node : tree)
-                if (!node.is_leaf())
-                    thresholds[{node.feature, node.default_left}].push_back(node.value);
-        }
-        if (thresholds.size() > max_slots)
-            return std::nullopt;
-
         RankChain result;
-        std::map<Key, std::uint8_t> slots;
-        for (auto& [key, sorted] : thresholds) {
-            std::sort(sorted.begin(), sorted.end());
-            sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
-            if (sorted.size() > max_rank)
-                return std::nullopt;
-            result.add_slot(key.first, key.second, sorted);
-            slots[key] = static_cast<std::uint8_t>(result.slots_.size());
-        }
+        for (const ForestRanks::Slot& slot : ranks.slots())
+            result.add_slot(slot);
         const auto split = [&](const TreeNode& node) {
-            const Key key(node.feature, node.default_left);
-            const auto& sorted = thresholds.at(key);
-            const auto rank = std::lower_bound(sorted.begin(), sorted.end(), node.value) - sorted.begin();
-            return RankNode{slots.at(key), static_cast<std::uint8_t>(rank), 0, 0};
+            const auto [slot, rank] = ranks.comparison(node);
+            return RankNode{static_cast<std::uint8_t>(1 + slot), rank, 0, 0};
         };
         result.nodes_ = chain<RankNode>(trees, split, {0, 0, 0, 0});
         return result;
@@ -166,7 +143,7 @@ class RankChain {
 
     void add(const std::array<const float*, block>& rows, std::array<float, block>& margins) const {
         // The first slot is above rank 0 in every row, for the nodes that always go right.
-        std::array<std::array<std::uint8_t, 1 + max_slots>, block> ranks;
+        std::array<std::array<std::uint8_t, 1 + ForestRanks::max_slots>, block> ranks;
         std::array<RankNode::Row, block> ranked_rows;
         for (std::size_t row = 0; row < block; ++row) {
             ranks[row][0] = 1;
@@ -181,9 +158,6 @@ class RankChain {
     }
 
   private:
-    static constexpr std::uint32_t max_rank = std::numeric_limits<decltype(RankNode::rank)>::max();
-    static constexpr std::size_t max_slots = std::numeric_limits<decltype(RankNode::slot)>::max();
-
     struct Slot {
         std::uint32_t feature;
         std::uint32_t missing; // the count of a missing value
@@ -204,12 +178,12 @@ class RankChain {
         }
     };
 
-    void add_slot(std::uint32_t feature, bool default_left, const std::vector<float>& sorted) {
+    void add_slot(const ForestRanks::Slot& slot) {
         std::uint32_t half = 1;
-        while (2 * half - 1 < sorted.size())
+        while (2 * half - 1 < slot.thresholds.size())
             half *= 2;
-        slots_.push_back({feature, default_left ? 0 : max_rank, thresholds_.size(), half});
-        thresholds_.insert(thresholds_.end(), sorted.begin(), sorted.end());
+        slots_.push_back({slot.feature, slot.missing, thresholds_.size(), half});
+        thresholds_.insert(thresholds_.end(), slot.thresholds.begin(), slot.thresholds.end());
         // Filled up with what is below no value.
         thresholds_.resize(slots_.back().first + 2 * half - 1, std::numeric_limits<float>::quiet_NaN());
     }
@@ -219,9 +193,16 @@ class RankChain {
     std::vector<RankNode> nodes_;
 };
 
-std::variant<RankChain, ValueChain> chain_of(const std::vector<Tree>& trees) {
-    if (auto ranks = RankChain::of(trees))
-        return *std::move(ranks);
+using Chain = std::variant<TiledForest, RankChain, ValueChain>;
+
+/// The fastest chain that the trees fit into.
+Chain chain_of(const std::vector<Tree>& trees) {
+    if (const auto ranks = ForestRanks::of(trees)) {
+        if (auto tiles = TiledForest::of(trees, *ranks))
+            return *std::move(tiles);
+        if (auto nodes = RankChain::of(trees, *ranks))
+            return *std::move(nodes);
+    }
     return ValueChain(trees);
 }
 
@@ -247,7 +228,7 @@ struct Forest::Model {
     std::string path;
     std::size_t n_features, n_trees;
     std::vector<std::string> feature_names;
-    std::variant<RankChain, ValueChain> chain;
+    Chain chain;
     float base_margin;
     std::uint64_t id = next_id();
 };

@@ -1,10 +1,12 @@
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include "forest_instructions.hpp"
 #include "ttbar/forest.hpp"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
@@ -78,6 +80,10 @@ json tree(const json& left, const json& right, const json& feature, const json& 
 
 json stump(int feature, float threshold, float left, float right, bool default_left = false) {
     return tree({1, -1, -1}, {2, -1, -1}, {feature, 0, 0}, {threshold, left, right}, {default_left, 0, 0});
+}
+
+json leaf(float value) {
+    return tree({-1}, {-1}, {0}, {value}, {0});
 }
 
 /// A tree of a single long branch: n splits of feature 0 at 1, 2, ..., n; the leaf
@@ -156,6 +162,44 @@ std::string refusal_after(const std::function<void(json&)>& change) {
 
 std::function<void(json&)> in_first_tree(const std::string& column, const json& values) {
     return [=](json& learner) { learner["gradient_booster"]["model"]["trees"][0][column] = values; };
+}
+
+/// A random tree.
+json random_tree(std::mt19937& random, int max_depth, int n_features, int n_thresholds) {
+    std::vector<int> left{-1}, right{-1}, feature{0}, default_left{0}, depth{0};
+    std::vector<float> value{0};
+    for (std::size_t node = 0; node < left.size(); ++node) {
+        if (depth[node] == max_depth || (depth[node] > 0 && random() % 8 == 0)) {
+            value[node] = std::ldexp(static_cast<float>(random() % 20000) - 9999.5F, -10);
+            continue;
+        }
+        feature[node] = static_cast<int>(random() % n_features);
+        value[node] = static_cast<float>(random() % n_thresholds);
+        default_left[node] = static_cast<int>(random() % 2);
+        left[node] = static_cast<int>(left.size());
+        right[node] = left[node] + 1;
+        for (int child = 0; child < 2; ++child) {
+            left.push_back(-1);
+            right.push_back(-1);
+            feature.push_back(0);
+            default_left.push_back(0);
+            value.push_back(0);
+            depth.push_back(depth[node] + 1);
+        }
+    }
+    return tree(left, right, feature, value, default_left);
+}
+
+/// The leaf of a row, node by node.
+float leaf_of(const json& tree, const float* row) {
+    std::size_t node = 0;
+    while (tree["left_children"][node] != -1) {
+        const float value = row[tree["split_indices"][node].get<std::size_t>()];
+        const bool left = std::isnan(value) ? tree["default_left"][node] == 1
+                                            : value < tree["split_conditions"][node].get<float>();
+        node = tree[left ? "left_children" : "right_children"][node];
+    }
+    return tree["split_conditions"][node];
 }
 
 #define CHECK_SAYS(message, words)                                                                                     \
@@ -261,7 +305,6 @@ TEST_CASE("More features than a byte can count") {
 }
 
 TEST_CASE("Leaves are added in float32, in the order of the trees, to the base score") {
-    const auto leaf = [](float value) { return tree({-1}, {-1}, {0}, {value}, {0}); };
     CHECK(margins(read(model({leaf(1e8F), leaf(1), leaf(-1e8F)})), {0, 0}) == std::vector<float>{0});
     CHECK(margins(read(model({leaf(1e8F), leaf(-1e8F), leaf(1)})), {0, 0}) == std::vector<float>{1});
     const float base_margin = -std::log(1 / 0.083F - 1);
@@ -300,6 +343,35 @@ TEST_CASE("Any number of rows, each as if alone") {
         CHECK(result.back() == 77);
         result.pop_back();
         CHECK(result == expected);
+    }
+}
+
+TEST_CASE("Random trees, node by node") {
+    struct Shape {
+        int n_trees, max_depth, n_features, n_thresholds;
+    };
+    // Each feature has a slot for either way of a missing value: 32 and 64 slots are limits of instructions.
+    for (const auto& [n_trees, max_depth, n_features, n_thresholds] :
+         {Shape{20, 1, 3, 5}, Shape{40, 3, 1, 255}, Shape{5, 6, 16, 255}, Shape{5, 7, 16, 100}, Shape{5, 8, 17, 100},
+          Shape{3, 12, 32, 17}, Shape{3, 12, 33, 16}, Shape{3, 13, 2, 255}, Shape{3, 11, 2, 256}}) {
+        CAPTURE(max_depth);
+        CAPTURE(n_features);
+        std::mt19937 random(static_cast<unsigned>(100 * max_depth + n_features));
+        std::vector<json> trees;
+        for (int i = 0; i < n_trees; ++i) {
+            trees.push_back(random_tree(random, max_depth, n_features, n_thresholds));
+            trees.push_back(leaf(i % 3 == 0 ? -0.0F : i % 3 == 1 ? 0.0F : 0.1F));
+        }
+        const std::size_t n_rows = 100;
+        std::vector<float> rows(n_rows * static_cast<std::size_t>(n_features)), expected;
+        for (float& value : rows)
+            value = random() % 8 == 0 ? missing : static_cast<float>(random() % (2 * n_thresholds + 2)) / 2 - 0.5F;
+        for (std::size_t row = 0; row < n_rows; ++row) {
+            expected.push_back(-0.0F);
+            for (const json& each : trees)
+                expected.back() += leaf_of(each, &rows[row * static_cast<std::size_t>(n_features)]);
+        }
+        CHECK(margins(read(model(trees, n_features)), rows) == expected);
     }
 }
 
@@ -546,4 +618,16 @@ TEST_CASE("Bytes changed at random are refused or harmless") {
             margins(forest, std::vector<float>(2 * forest.n_features(), 1.5F));
         }
     CHECK(n_read > 0);
+}
+
+int main(int argc, char** argv) {
+    const std::vector<std::string> arguments(argv, argv + argc);
+    const auto given = [&](const std::string& name) {
+        return std::find(arguments.begin(), arguments.end(), "--instructions=" + name) != arguments.end();
+    };
+    if (given("baseline"))
+        ttbar::limit_instructions(ttbar::Instructions::baseline);
+    if (given("avx2"))
+        ttbar::limit_instructions(ttbar::Instructions::avx2);
+    return doctest::Context(argc, argv).run();
 }
