@@ -12,7 +12,8 @@ from ttbar.analyses import agc_v1
 from ttbar.analyses.analysis import Axis, Histogram, Region
 from ttbar.errors import AnalysisError, InputError
 from ttbar.execution.analyse import arguments
-from ttbar.execution.histograms import as_hist
+from ttbar.execution.histograms import as_array
+from ttbar.jobs.normalise import as_hist
 from ttbar.library import load_root
 from ttbar.results.histograms import load, read, write
 
@@ -37,7 +38,7 @@ def filled(definition, rows, weight="2."):
         setattr(root, f"test_{axis.column}", values)
         frame = frame.Define(axis.column, f"test_{axis.column}[rdfentry_]")
     booked = root.ttbar.histogram(root.RDF.AsRNode(frame), *arguments(root, definition), "weight").GetValue()
-    return booked, as_hist(booked, definition)
+    return booked, as_hist(as_array(booked, definition), definition)
 
 
 class TestFilling:

@@ -4,7 +4,6 @@ import hashlib
 import platform
 import shlex
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from rich.text import Text
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import UsageError
 from ttbar.execution import loop
+from ttbar.executors import HERE, Where
 from ttbar.inputs.source import Source
 from ttbar.library import resource
 from ttbar.masking import masked
@@ -21,7 +21,6 @@ from ttbar.output import written_whole
 from ttbar.progress import console, now, say
 from ttbar.training import boosting, evaluation, matched_events, model_card
 from ttbar.training.evaluation import Evaluation
-from ttbar.worker import Worker
 
 FORMATS = {".json": "json", ".ubj": "ubj"}
 """xgboost's formats by the end of a file's name."""
@@ -39,6 +38,7 @@ class Options:
     max_trees: int
     threads: int | None
     seed: int
+    where: Where = HERE
 
 
 def train_model(options: Options) -> None:
@@ -63,10 +63,11 @@ def train_model(options: Options) -> None:
         raise UsageError("--output", f"{options.output} must end in {' or '.join(FORMATS)}")
     search = {**boosting.SEARCH, **(boosting.read_search(options.search) if options.search else {})}
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    with Worker(partial(loop.initialise, options.threads, options.analysis), options.source.patience) as worker:
+    setup = loop.Setup(options.where.threads(options.threads), options.analysis)
+    with options.where.start(setup, options.source.patience) as executor:
         now("Starting ROOT")
-        ready = worker.ready()
-        events = matched_events.read(options.source, options.analysis, worker)
+        ready = executor.ready()
+        events = matched_events.read(options.source, options.analysis, executor)
     outcome = boosting.train(events, search, options.folds, options.max_trees, options.seed, ready.threads)
     now("Evaluating the model")
     evaluations = {
@@ -136,12 +137,12 @@ def validate_model(
     """
     analysis = replace(analysis, models=(matched_events.model_of(analysis),))
     model = model or resource(analysis.models[0].file)
-    with Worker(partial(loop.initialise, threads, analysis, (str(model),)), source.patience) as worker:
+    with HERE.start(loop.Setup(threads, analysis, (model,)), source.patience) as executor:
         now("Starting ROOT")
-        ready = worker.ready()
+        ready = executor.ready()
         # Through memory, where xgboost goes by the content of a file and not by its name, as the C++ code does.
         booster = xgboost.Booster({"nthread": ready.threads}, model_file=bytearray(model.read_bytes()))
-        events = matched_events.read(source, analysis, worker)
+        events = matched_events.read(source, analysis, executor)
     now("Evaluating the model")
     scores = boosting.predict(booster, events.records)
     return {
