@@ -66,7 +66,7 @@ def analyse(unit: Unit) -> Partial:
 def cost_of(function: Callable[[Unit], Partial], units: list[Unit], threads: int) -> Cost:
     """Cost of a function for all units, in a new process."""
     with Worker() as worker:
-        worker.call(loop.initialise, threads, agc_v1, (str(MODEL),))
+        worker.call(loop.initialise, threads, agc_v1, (MODEL,))
         return reduce(add, [worker.call(function, unit).cost for unit in units])
 
 

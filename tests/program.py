@@ -58,7 +58,8 @@ def start_processing(*arguments: object) -> subprocess.Popen[str]:
 
 
 def workers_of(process: int) -> list[int]:
-    children = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
+    threads = Path(f"/proc/{process}/task").glob("*/children")
+    children = [int(child) for thread in threads for child in thread.read_text().split()]
     return [child for child in children if "ttbar.worker" in Path(f"/proc/{child}/cmdline").read_text()]
 
 

@@ -16,12 +16,12 @@ from ttbar.errors import AnalysisError
 from ttbar.execution import loop, units
 from ttbar.execution.analyse import analyse
 from ttbar.execution.unit import LoopFailed, Unit
+from ttbar.executors import LocalExecutor
 from ttbar.inputs.check_file import check_file
 from ttbar.inputs.dataset import InputFile
 from ttbar.inputs.files import CheckedSample, FileRecord
 from ttbar.library import load_root, resource
 from ttbar.simulate import simulate
-from ttbar.worker import Worker
 
 BASE = agc_v1.analysis
 
@@ -113,11 +113,15 @@ def test_an_analysis_that_fails_is_not_the_fault_of_a_file(toy, condition, reaso
     assert "no fault of its files" in str(caught.value)
 
 
+def abort(unit):
+    os.abort()
+
+
 def test_a_crash_of_a_helper_is_not_only_blamed_on_the_file(toy):
     checked = check_file(InputFile(str(toy), None, None), "Events", BASE.columns)
     sample = CheckedSample("ttbar", "nominal", (FileRecord(str(toy), "ttbar__nominal", 1, 1, "ok", "", 1, checked),))
-    with Worker() as worker, pytest.raises(units.CrashingFile) as caught:
-        units.process("Processing", [sample], lambda unit: worker.call(os.abort), worker, skip_bad=False)
+    with LocalExecutor() as executor, pytest.raises(units.CrashingFile) as caught:
+        units.process("Processing", [sample], abort, executor, skip_bad=False)
     assert caught.value.exit_code == 4
     assert f"{toy}: crashes the event loop of ttbar__nominal" in str(caught.value)
     assert "helpers and expressions of the analysis" in str(caught.value)

@@ -12,7 +12,8 @@ from ttbar.analyses import agc_v1
 from ttbar.analyses.analysis import Axis, Histogram, Region
 from ttbar.errors import AnalysisError, InputError
 from ttbar.execution.analyse import book_histograms
-from ttbar.execution.histograms import as_hist
+from ttbar.execution.histograms import as_array
+from ttbar.jobs.normalise import as_hist
 from ttbar.library import load_root
 from ttbar.results.histograms import load, read, write
 
@@ -37,7 +38,8 @@ def filled(definition, rows, weight="2."):
         setattr(root, f"test_{axis.column}", values)
         frame = frame.Define(axis.column, f"test_{axis.column}[rdfentry_]")
     ((_, booked),) = book_histograms(frame, [definition], {})
-    return booked.GetValue(), as_hist(booked.GetValue(), definition)
+    bins = booked.GetValue()
+    return bins, as_hist(as_array(bins, definition), definition)
 
 
 class TestFilling:
@@ -73,7 +75,7 @@ class TestFilling:
         )
         assert together == tuple(histograms)
         for histogram, found, (bins, copy) in zip(histograms, booked.GetValue(), alone[::-1], strict=True):
-            assert as_hist(found, histogram) == copy
+            assert as_hist(as_array(found, histogram), histogram) == copy
             assert [getattr(found, what) for what in ("entries", "outside", "not_finite")] == [
                 getattr(bins, what) for what in ("entries", "outside", "not_finite")
             ]

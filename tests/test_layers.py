@@ -21,11 +21,12 @@ GROUND = {
 
 ALLOWED = {
     "analyses": {"analyses", "errors", "reading"},
-    "inputs": {"inputs", "analyses.analysis"} | GROUND,
-    "execution": {"execution", "inputs", "analyses.analysis"} | GROUND,
+    "executors": {"executors"} | GROUND,
+    "inputs": {"inputs", "executors", "analyses.analysis"} | GROUND,
+    "execution": {"execution", "executors", "inputs", "analyses.analysis"} | GROUND,
     "results": {"results", "analyses.analysis"} | GROUND,
-    "training": {"training", "execution", "inputs", "analyses.analysis"} | GROUND,
-    "jobs": {"jobs", "execution", "inputs", "results", "analyses.analysis"} | GROUND,
+    "training": {"training", "execution", "executors", "inputs", "analyses.analysis"} | GROUND,
+    "jobs": {"jobs", "execution", "executors", "inputs", "results", "analyses.analysis"} | GROUND,
 }
 
 

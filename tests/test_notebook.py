@@ -83,16 +83,16 @@ assert again.histograms["4j1b"].sum(flow=True).value == total
 # ---
 main = threading.main_thread().ident
 from ttbar.execution import units
-attempt = units._Attempt.process
-def interrupted(self, unit, done):
+begin = units._Processing._begin
+def interrupted(self, group):
+    begin(self, group)
     signal.pthread_kill(main, signal.SIGINT)
-    return attempt(self, unit, done)
-units._Attempt.process = interrupted
+units._Processing._begin = interrupted
 try:
     ttbar.run({dataset!r}, output="third", **sample)
 except Interrupted as error:
     print("ended:", error)
-units._Attempt.process = attempt
+units._Processing._begin = begin
 print([child for child in open(f"/proc/self/task/{{os.getpid()}}/children").read().split()])
 # ---
 third = ttbar.run({dataset!r}, output="third", **sample)

@@ -14,13 +14,13 @@ from ttbar.analyses import Analysis, Cut, agc_v1, catalogue
 from ttbar.errors import InputError
 from ttbar.execution import loop
 from ttbar.execution.graph import book
+from ttbar.executors import LocalExecutor
 from ttbar.inputs.source import Source
 from ttbar.library import declare, load_root, resource
 from ttbar.simulate import simulate
 from ttbar.training import matched_events
 from ttbar.training.jobs import Options, train_model
 from ttbar.training.matched_events import MatchedEvents
-from ttbar.worker import Worker
 
 SHIPPED = resource("models", "jet_assignment.json")
 
@@ -96,9 +96,8 @@ def trained(folder) -> Path:
 
 
 def read(source: Source, analysis: Analysis) -> MatchedEvents:
-    with Worker() as worker:
-        worker.call(loop.initialise, 1, analysis)
-        return matched_events.read(source, analysis, worker)
+    with LocalExecutor(loop.Setup(1, analysis)) as executor:
+        return matched_events.read(source, analysis, executor)
 
 
 def test_a_model_is_trained_on_the_names_and_values_of_the_header(source, mine, trained):

@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from program import Results, assert_fails, ttbar
 from rich.table import Table
@@ -18,12 +19,13 @@ from rich.table import Table
 from ttbar.analyses.agc_v1 import analysis as agc_v1
 from ttbar.errors import InputError
 from ttbar.execution import kept
-from ttbar.execution.histograms import empty
+from ttbar.execution.histograms import shape
 from ttbar.execution.unit import Cost, Partial, Unit
 from ttbar.execution.units import Results as Store
 from ttbar.inputs.dataset import load_dataset
 from ttbar.inputs.delivery import check_together
 from ttbar.inputs.files import CheckedFile, CheckedSample, FileRecord
+from ttbar.jobs.normalise import as_hist
 from ttbar.library import resource
 from ttbar.progress import SafeConsole
 from ttbar.reading import MAX_BYTES, read_json, read_text, require_file
@@ -45,9 +47,8 @@ def result() -> Partial:
     filled = {}
     for _, definition in agc_v1.histograms:
         for variation in (*universes, *(name for each in btag.systematics for name in each.variations)):
-            histogram = empty(definition)
-            histogram.fill([70.1, 600, 0], [0.3, 1, 2], weight=[1 / 3, 1, 1e-300])
-            filled[definition.name, variation] = histogram
+            filled[definition.name, variation] = np.zeros(shape(definition))
+            filled[definition.name, variation][:, 1:4, 2] = [1 / 3, 1, 1e-300]
     cutflow = {universe: dict.fromkeys(agc_v1.cuts, 3) for universe in universes}
     return Partial(Cost(0.1, loop_wall_s=1 / 3, bytes_read=7), {"/a.root": 10}, cutflow, {"/a.root": 3}, filled)
 
@@ -71,8 +72,9 @@ class Harm:
 
 def test_a_kept_result_comes_back_to_the_last_bit(store, file):
     loaded = store.load(UNIT)
-    assert loaded == result()
-    assert loaded.histograms["4j1b", "nominal"].axes[0].label == result().histograms["4j1b", "nominal"].axes[0].label
+    assert replace(loaded, histograms={}) == replace(result(), histograms={})
+    assert loaded.histograms.keys() == result().histograms.keys()
+    assert all(np.array_equal(loaded.histograms[key], filled) for key, filled in result().histograms.items())
 
 
 def changed(**changes):
@@ -100,7 +102,7 @@ HOSTILE = {
     "a changed digit": lambda path: path.write_text(
         path.read_text().replace("0.3333333333333333", "0.3333333333333334", 1)
     ),
-    "another version": lambda path: path.write_text(path.read_text().replace('"version": 1', '"version": 2')),
+    "another version": lambda path: path.write_text(path.read_text().replace('"version": 2', '"version": 3')),
     "deep": lambda path: path.write_text("[" * 100_000),
     "huge": lambda path: os.truncate(path, MAX_BYTES + 1),
     "a number": lambda path: path.write_text("1"),
@@ -357,7 +359,9 @@ def test_a_working_folder_that_is_gone_is_said(tmp_path):
 def test_no_file_is_written_through_a_link(tmp_path):
     (tmp_path / "victim").write_text("untouched")
     (tmp_path / ".histograms.root.part").symlink_to("victim")
-    histograms.write(tmp_path / "histograms.root", {"h": empty(agc_v1.histograms[0][1])})
+    histograms.write(
+        tmp_path / "histograms.root", {"h": as_hist(np.zeros(shape(agc_v1.histograms[0][1])), agc_v1.histograms[0][1])}
+    )
     assert (tmp_path / "victim").read_text() == "untouched"
     assert set(histograms.read(tmp_path / "histograms.root")) == {"h", "observable/h", "deltaR/h"}
 
@@ -366,7 +370,7 @@ def test_no_file_is_written_through_a_link(tmp_path):
 def test_folders_of_any_name_hold_histograms(name, tmp_path):
     (tmp_path / name).mkdir()
     path = tmp_path / name / "histograms.root"
-    histograms.write(path, {"4j1b_wjets": result().histograms["4j1b", "nominal"]})
+    histograms.write(path, {"4j1b_wjets": as_hist(result().histograms["4j1b", "nominal"], agc_v1.histograms[0][1])})
     assert "4j1b_wjets" in histograms.read(path)
     assert "4j1b_wjets" in HistogramFile(path).names("observable")
 

@@ -124,16 +124,16 @@ def test_the_code_is_part_of_what_a_skim_is_made_from(monkeypatch, tmp_path):
 
     file = CheckedFile("/in.root", "/in.root", (), 10, 10, "TTree", "uuid", 100, "1")
     unit = Unit("ttbar", "nominal", (file,))
-    skims = Skims(tmp_path, "TTree", "Events", agc_v1.analysis, None, "code")
+    skims = Skims(tmp_path, "TTree", "Events", agc_v1.analysis, "code")
     (tmp_path / skims.describe.__self__._path(unit).name).write_bytes(b"events")
     skims.save(unit, Partial(Cost(), {"/in.root": 10}, {}, {"/in.root": 3}))
     loaded = skims.load(unit)
     assert (loaded.processed, loaded.selected) == ({"/in.root": 10}, {"/in.root": 3})
     for other in (
-        Skims(tmp_path, "TTree", "Events", agc_v1.analysis, None, "other code"),
-        Skims(tmp_path, "RNTuple", "Events", agc_v1.analysis, None, "code"),
-        Skims(tmp_path, "TTree", "Other", agc_v1.analysis, None, "code"),
-        Skims(tmp_path, "TTree", "Events", agc_v1.define(min_jet_pt=31.0), None, "code"),
+        Skims(tmp_path, "TTree", "Events", agc_v1.analysis, "other code"),
+        Skims(tmp_path, "RNTuple", "Events", agc_v1.analysis, "code"),
+        Skims(tmp_path, "TTree", "Other", agc_v1.analysis, "code"),
+        Skims(tmp_path, "TTree", "Events", agc_v1.define(min_jet_pt=31.0), "code"),
     ):
         assert other.load(unit) is None
 

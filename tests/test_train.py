@@ -25,6 +25,7 @@ from ttbar.analyses import agc_v1
 from ttbar.errors import InputError, UsageError
 from ttbar.execution import loop
 from ttbar.execution.graph import book
+from ttbar.executors import LocalExecutor
 from ttbar.inputs.dataset import load_dataset
 from ttbar.inputs.source import Source
 from ttbar.library import load_root, resource
@@ -32,7 +33,6 @@ from ttbar.simulate import simulate
 from ttbar.training import jobs, matched_events
 from ttbar.training.evaluation import Evaluation
 from ttbar.training.jobs import Options, train_model, validate_model
-from ttbar.worker import Worker
 
 EVENTS = 60_000
 SHIPPED = resource("models", "jet_assignment.json")
@@ -61,9 +61,8 @@ def source(folder) -> Source:
 
 @pytest.fixture(scope="module")
 def events(source) -> matched_events.MatchedEvents:
-    with Worker() as worker:
-        worker.call(loop.initialise, 2, agc_v1.analysis)
-        return matched_events.read(source, agc_v1.analysis, worker)
+    with LocalExecutor(loop.Setup(2, agc_v1.analysis)) as executor:
+        return matched_events.read(source, agc_v1.analysis, executor)
 
 
 @pytest.fixture(scope="module")
@@ -214,9 +213,8 @@ def test_events_do_not_depend_on_threads_files_and_their_order(folder, source, e
     reordered = [{**file, "path": str(folder / "toy" / file["path"])} for file in files[::-1]]
     dataset = tmp_path / "dataset.json"
     dataset.write_text(json.dumps({"ttbar": {"nominal": {"files": reordered}}}))
-    with Worker() as worker:
-        worker.call(loop.initialise, 1, agc_v1.analysis)
-        again = matched_events.read(replace(source, dataset=str(dataset)), agc_v1.analysis, worker)
+    with LocalExecutor(loop.Setup(1, agc_v1.analysis)) as executor:
+        again = matched_events.read(replace(source, dataset=str(dataset)), agc_v1.analysis, executor)
     assert again.records.tobytes() == events.records.tobytes()
     assert again.sha256 == events.sha256
     assert again.dataset_sha256 != events.dataset_sha256

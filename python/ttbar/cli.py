@@ -17,6 +17,7 @@ from ttbar.terminal import one_line
 
 if TYPE_CHECKING:
     from ttbar.analyses import Analysis
+    from ttbar.executors import Kind
 
 EXIT_USAGE = 2
 
@@ -148,6 +149,39 @@ THREADS = click.option(
 )
 
 
+UNIT_EVENTS = click.option(
+    "--unit-events",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Divide files, so that no process gets many more events than N at a time; by default files are left whole.",
+)
+
+
+def where(command: Command) -> Command:
+    """The options that say where the event loop runs."""
+    options = (
+        click.option(
+            "--executor",
+            type=click.Choice(["local"]),
+            default="local",
+            show_default=True,
+            help="Processes of this machine, or the workers of an engine.",
+        ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Of the engine's scheduler; by default the engine starts on this machine.",
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1, max=100_000),
+            metavar="N",
+            help="Number of processes, which share the cores of this machine if they are on it.",
+        ),
+    )
+    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="ttbar")
 @click.option(
@@ -188,6 +222,8 @@ Examples:
     metavar="DIR",
     help="Write a small copy of each file to this folder, once, with what can be selected, and run on these.",
 )
+@where
+@UNIT_EVENTS
 @click.option("--resume", is_flag=True, help="Go on from what an interrupted run with the same options finished.")
 @click.option("--no-plots", is_flag=True, help="Leave the plots out.")
 @click.option("--no-fit", is_flag=True, help="Leave the fit out.")
@@ -207,6 +243,7 @@ Examples:
 @inputs(samples="all")
 @ANALYSIS
 @MODELS
+@where
 def check(**options: Any) -> None:
     """Check all that a run would check, without running: a line for each file, and a summary.
 
@@ -236,6 +273,7 @@ Examples:
     show_default=True,
     help="How to store the events.",
 )
+@where
 def skim(**options: Any) -> None:
     """Write a small copy of each file, with all that the analysis reads and can select, and their dataset.json.
 
@@ -316,6 +354,7 @@ models/mine_even.json and models/mine_odd.json."""
     help="Largest number of trees.",
 )
 @THREADS
+@where
 @seed_option("training", bits=31)
 def train(
     analysis: str,
@@ -325,15 +364,20 @@ def train(
     max_trees: int,
     threads: int | None,
     seed: int,
+    executor: "Kind",
+    scheduler: str | None,
+    workers: int | None,
     **wanted: Any,
 ) -> None:
     """Train the models of the jet assignment on simulated top pairs, and evaluate them."""
     from ttbar import interface
+    from ttbar.executors import Where
     from ttbar.training.jobs import Options, train_model
 
     measured = interface.loaded(analysis)
     source = interface.wanted(**_of_signal(measured, wanted))
-    train_model(Options(source, measured, output, folds, search, max_trees, threads, seed))
+    where = Where(executor, scheduler, workers)
+    train_model(Options(source, measured, output, folds, search, max_trees, threads, seed, where))
 
 
 @cli.command(

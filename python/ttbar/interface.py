@@ -14,6 +14,7 @@ from ttbar.analyses.catalogue import DEFAULT, load
 from ttbar.errors import Interrupted
 
 if TYPE_CHECKING:
+    from ttbar.executors import Kind
     from ttbar.inputs.files import FileRecord, Format
     from ttbar.inputs.source import Source
     from ttbar.jobs.check import Checked
@@ -56,6 +57,10 @@ def run(
     seed: int = 1,
     resume: bool = False,
     io_only: str | None = None,
+    executor: "Kind" = "local",
+    scheduler: str | None = None,
+    workers: int | None = None,
+    unit_events: int | None = None,
     plots: bool = True,
     fit: bool = True,
     **inputs: Any,
@@ -71,7 +76,7 @@ def run(
     model : path-like or sequence of path-like, optional
         Models in the order of the analysis; by default those that come with the program.
     threads : int, optional
-        Number of threads; by default as many as there are cores.
+        Number of threads of each process; by default as many as there are cores, and one on the workers of an engine.
     output : path-like
         Results folder.
     skim : path-like, optional
@@ -82,6 +87,14 @@ def run(
         Whether to go on from what an interrupted run with the same options finished.
     io_only : str, optional
         Read this share of a NanoAOD file, in percent, and compute nothing.
+    executor : {"local", "dask", "spark"}
+        Where the event loop runs: in processes of this machine, or on the workers of an engine.
+    scheduler : str, optional
+        Address of the engine's scheduler; by default the engine starts on this machine.
+    workers : int, optional
+        Number of processes.
+    unit_events : int, optional
+        Divide files so that no process gets many more events than this at a time.
     plots, fit : bool
         Whether to plot and to fit.
     **inputs
@@ -103,6 +116,7 @@ def run(
     Interrupted
         If the user interrupts it.
     """
+    from ttbar.executors import Where
     from ttbar.jobs.run import Options
     from ttbar.jobs.run import run as run_job
     from ttbar.results.folder import Results
@@ -118,6 +132,8 @@ def run(
             seed=seed,
             resume=resume,
             io_only=io_only,
+            where=Where(executor, scheduler, workers),
+            unit_events=unit_events,
             plots=plots,
             fit=fit,
         )
@@ -155,6 +171,9 @@ def check(
     analysis: AnalysisLike = DEFAULT,
     model: PathLike | Sequence[PathLike] = (),
     on_record: "Callable[[FileRecord], object]" = lambda record: None,
+    executor: "Kind" = "local",
+    scheduler: str | None = None,
+    workers: int | None = None,
     **inputs: Any,
 ) -> "Checked":
     """Check all that a run would check, without running.
@@ -165,6 +184,8 @@ def check(
         As in `run`.
     on_record : callable, optional
         Called after each file, in their order, with what became of it.
+    executor, scheduler, workers
+        As in `run`; the files are opened there.
     **inputs
         Which events, as `wanted` takes them.
 
@@ -180,9 +201,11 @@ def check(
     InputError
         If the data set, the analysis or a model cannot be used.
     """
+    from ttbar.executors import Where
     from ttbar.jobs.check import check as check_job
 
-    return check_job(wanted(dataset, **inputs), loaded(analysis), _paths(model), on_record)
+    where = Where(executor, scheduler, workers)
+    return check_job(wanted(dataset, **inputs), loaded(analysis), _paths(model), on_record, where)
 
 
 @job
@@ -193,6 +216,9 @@ def skim(
     analysis: AnalysisLike = DEFAULT,
     threads: int | None = None,
     format: "Format" = "TTree",
+    executor: "Kind" = "local",
+    scheduler: str | None = None,
+    workers: int | None = None,
     **inputs: Any,
 ) -> Path:
     """Write a small copy of each file, with all that an analysis reads and can select.
@@ -205,6 +231,8 @@ def skim(
         Folder for the copies.
     format : {"TTree", "RNTuple"}
         How to store the events.
+    executor, scheduler, workers
+        As in `run`; the workers of an engine need the folder of the copies on a shared disk.
     **inputs
         Which events, as `wanted` takes them.
 
@@ -221,8 +249,10 @@ def skim(
         If a file is missing or wrong.
     """
     from ttbar.execution.skim import skim as skim_files
+    from ttbar.executors import Where
 
-    return skim_files(wanted(dataset, **inputs), loaded(analysis), Path(output), format, threads).dataset
+    where = Where(executor, scheduler, workers)
+    return skim_files(wanted(dataset, **inputs), loaded(analysis), Path(output), format, threads, where).dataset
 
 
 @job

@@ -33,6 +33,22 @@ DATASET = "dataset.json"
 """The data set file in a folder of files that are made."""
 
 
+def part(path: Path) -> Path:
+    """Where a file is written, before it is whole and takes its name.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    pathlib.Path
+        A file beside it.
+    """
+    return path.with_name(f".{path.name}.part")
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a file beside the one to write, which takes its place when all went well.
@@ -52,7 +68,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     InputError
         If it cannot be written.
     """
-    beside = path.with_name(f".{path.name}.part")
+    beside = part(path)
     try:
         beside.unlink(missing_ok=True)  # what is left of another run, or a link that leads elsewhere
         yield beside

@@ -32,6 +32,8 @@ REFRESH_S = 0.1
 START_PATIENCE_S = 120.0
 """A process that starts may take so long: it reads hundreds of megabytes, perhaps from a shared disk."""
 
+CHANGED = "the program or its model has changed during the run; run it again"
+
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 # A script that starts a process is not run again there, as `multiprocessing` would do, and no module of the working
@@ -147,6 +149,11 @@ class Worker:
         self.start()
         return _value(self._setup_result)
 
+    @property
+    def counted(self) -> int:
+        """What the other process has counted since it was last told where to begin."""
+        return int(self._counter.value)
+
     def count_from(self, counted: int) -> None:
         """Set what the other process counts on from."""
         self._counter.value = counted
@@ -178,7 +185,7 @@ class Worker:
             raise WorkerNotStarted(str(error)) from None
         self._setup_result = self._setup_result or result
         if result != self._setup_result:
-            raise AnalysisError("the program or its model has changed during the run; run it again")
+            raise AnalysisError(CHANGED)
 
     def _stop(self) -> None:
         """End the process; the next function gets a new one."""

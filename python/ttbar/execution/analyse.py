@@ -8,7 +8,7 @@ from ttbar import worker
 from ttbar.analyses.analysis import NOMINAL, WEIGHT, Analysis, Axis, Histogram
 from ttbar.errors import AnalysisError
 from ttbar.execution.graph import Graph, book
-from ttbar.execution.histograms import as_hist
+from ttbar.execution.histograms import as_array
 from ttbar.execution.loop import Collect, Compile, by_file, run_unit
 from ttbar.execution.unit import LoopFailed, Partial, Unit
 from ttbar.library import load_root
@@ -89,7 +89,7 @@ def analyse(unit: Unit, tree: str, analysis: Analysis, seed: int) -> Partial:
                     "cutflow": cutflow,
                     "selected": by_file(unit, selected),
                     "histograms": {
-                        (histogram.name, variation): as_hist(content, histogram)
+                        (histogram.name, variation): as_array(content, histogram)
                         for (histogram, variation), content in bins.items()
                     },
                     "anomalies": anomalies,

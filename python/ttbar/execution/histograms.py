@@ -1,37 +1,37 @@
-"""Histograms of a unit, as they come out of the event loop."""
+"""Histograms of a unit, as they come out of the event loop: arrays, which is all that goes from machine to machine.
+
+The first index of an array chooses sums of weights or sums of their squares; the others are those of the axes, with
+underflow and overflow.
+"""
 
 from typing import Any
 
-import hist
 import numpy as np
+from numpy.typing import NDArray
 
 from ttbar.analyses.analysis import Histogram
 
+PARTS = ("value", "variance")
+"""What the first index chooses."""
 
-def empty(histogram: Histogram) -> hist.Hist[Any]:
-    """Make a histogram without any event.
+
+def shape(histogram: Histogram) -> tuple[int, ...]:
+    """Shape of the array of a histogram.
 
     Parameters
     ----------
     histogram : Histogram
-        What it is.
+        The histogram.
 
     Returns
     -------
-    hist.Hist
-        Its axes are named after their columns; weighted storage.
+    tuple of int
+        The lengths of its dimensions.
     """
-    return hist.Hist(
-        *(
-            # ROOT draws TeX without dollar signs.
-            hist.axis.Regular(axis.bins, axis.low, axis.high, name=axis.column, label=axis.label.replace("$", ""))
-            for axis in histogram.axes
-        ),
-        storage=hist.storage.Weight(),
-    )
+    return (len(PARTS), *(axis.bins + 2 for axis in histogram.axes))
 
 
-def as_hist(bins: Any, histogram: Histogram) -> hist.Hist[Any]:
+def as_array(bins: Any, histogram: Histogram) -> NDArray[np.float64]:
     """Copy the contents of a histogram out of C++.
 
     Parameters
@@ -43,12 +43,9 @@ def as_hist(bins: Any, histogram: Histogram) -> hist.Hist[Any]:
 
     Returns
     -------
-    hist.Hist
-        As `empty` makes it, with the contents.
+    numpy.ndarray
+        The contents.
     """
-    copy = empty(histogram)
-    view: Any = copy.view(flow=True)
+    axes = shape(histogram)[1:]
     # The first axis runs fastest there.
-    view["value"] = np.asarray(bins.values).reshape(view.shape[::-1]).T
-    view["variance"] = np.asarray(bins.variances).reshape(view.shape[::-1]).T
-    return copy
+    return np.array([np.asarray(part).reshape(axes[::-1]).T for part in (bins.values, bins.variances)])

@@ -11,15 +11,12 @@ import numpy as np
 
 from ttbar.analyses.analysis import NOMINAL, Analysis
 from ttbar.errors import InputError
-from ttbar.execution.histograms import empty
+from ttbar.execution.histograms import PARTS, shape
 from ttbar.execution.unit import Cost, Partial, Unit
 from ttbar.output import written_whole
 from ttbar.reading import read_json
 
-BINS = ("value", "variance")
-"""What there is of each bin."""
-
-VERSION = 1
+VERSION = 2
 """Version of the layout; a file of another one is not used."""
 
 
@@ -37,8 +34,7 @@ def save(path: Path, result: Partial) -> None:
     content["cost"] = asdict(result.cost)
     content["histograms"] = []
     for (name, variation), histogram in result.histograms.items():
-        view: Any = histogram.view(flow=True)
-        bins = {part: view[part].tolist() for part in BINS}
+        bins = dict(zip(PARTS, histogram.tolist(), strict=True))
         content["histograms"].append({"name": name, "variation": variation, **bins})
     text = json.dumps({"version": VERSION, "sha256": _digest(content), "content": content})
     with written_whole(path) as beside:
@@ -89,18 +85,14 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def _histograms(content: Mapping[str, Any], analysis: Analysis) -> dict[tuple[str, str], Any]:
-    """The histograms, with the axes that the analysis gives them."""
+    """The histograms, if they are of the shapes that the analysis gives them."""
     result = {}
     definitions = {histogram.name: histogram for _, histogram in analysis.histograms}
     for kept in content["histograms"]:
-        histogram = empty(definitions[kept["name"]])
-        view: Any = histogram.view(flow=True)
-        for part in BINS:
-            bins = np.array(kept[part], dtype=np.float64)
-            if bins.shape != view.shape or not np.isfinite(bins).all():
-                raise ValueError("these are no bins of it")
-            view[part] = bins
-        result[kept["name"], kept["variation"]] = histogram
+        bins = np.array([kept[part] for part in PARTS], dtype=np.float64)
+        if bins.shape != shape(definitions[kept["name"]]) or not np.isfinite(bins).all():
+            raise ValueError("these are no bins of it")
+        result[kept["name"], kept["variation"]] = bins
     return result
 
 
@@ -115,7 +107,7 @@ def _fits(result: Partial, unit: Unit, analysis: Analysis) -> bool:
     numbers = [*asdict(result.cost).values(), *(number for part in counts for number in part.values())]
     return (
         not result.records
-        and result.processed == {file.path: file.entries for file in unit.files}
+        and result.processed == unit.expected
         and result.selected.keys() == result.processed.keys()
         and result.cutflow.keys() == universes
         and all(cuts.keys() == set(analysis.cuts) for cuts in result.cutflow.values())

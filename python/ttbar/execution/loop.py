@@ -35,7 +35,22 @@ Collect = Callable[[], dict[str, Any]]
 Compile = Callable[[], Collect]
 
 
-def initialise(threads: int | None, analysis: Analysis, models: Sequence[str] = ()) -> Ready:
+@dataclass(frozen=True)
+class Setup:
+    """What makes a process ready to run units: called there, it gives a `Ready`."""
+
+    threads: int | None
+    """Number of threads; 1 turns implicit multi-threading off, None takes all cores."""
+    analysis: Analysis
+    models: tuple[Path, ...] = ()
+    """Files of its models; none if the process will not need them."""
+
+    def __call__(self) -> Ready:
+        """Make this process ready."""
+        return initialise(self.threads, self.analysis, self.models)
+
+
+def initialise(threads: int | None, analysis: Analysis, models: Sequence[str | Path] = ()) -> Ready:
     """Make a process ready to run units.
 
     Parameters
@@ -44,7 +59,7 @@ def initialise(threads: int | None, analysis: Analysis, models: Sequence[str] = 
         Number of threads; 1 turns implicit multi-threading off, None takes all cores.
     analysis : Analysis
         The analysis.
-    models : sequence of str, optional
+    models : sequence of path-like, optional
         Files of its models; none if the process will not need them.
 
     Returns
@@ -66,7 +81,7 @@ def initialise(threads: int | None, analysis: Analysis, models: Sequence[str] = 
         require_file(Path(file))
     if models:
         try:
-            root.ttbar.load_models(models)
+            root.ttbar.load_models([str(file) for file in models])
             for number, model in enumerate(analysis.models):
                 root.ttbar.require_features(root.ttbar.model(number), feature_names(model.features))
         except Exception as error:
@@ -149,7 +164,7 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
     started, read = time.perf_counter(), _bytes_read()
     sources = [file.source for file in unit.files if file.entries]
     try:
-        events = root.RDataFrame(tree, sources) if sources else _no_events(root, columns)
+        events = _events(root, unit, tree, sources) if sources else _no_events(root, columns)
         processed = root.ttbar.count_by_file(root.RDF.AsRNode(events))
         compile_ = book(events)
         booked = time.perf_counter()
@@ -176,10 +191,11 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
         loop_wall_s=time.perf_counter() - compiled,
         loop_cpu_s=time.process_time() - cpu,
         **_bytes_read_since(read, read_until_compiled),
+        peak_rss_mb=peak_memory() / 1e6,
     )
     for file in unit.files:
-        if (number := events_by_file[file.path]) != file.entries:
-            raise LoopFailed(f"{number} events of {file.path} were processed where {file.entries} were expected")
+        if (number := events_by_file[file.path]) != (expected := unit.expected[file.path]):
+            raise LoopFailed(f"{number} events of {file.path} were processed where {expected} were expected")
         if has_changed(file):
             raise LoopFailed(f"{file.source} has disappeared or changed since it was checked")
     return Partial(cost, events_by_file, **results)
@@ -213,6 +229,16 @@ def by_file(unit: Unit, counts: Sequence[Any]) -> dict[str, int]:
         path: sum(sums[place] for place in sums if place.startswith(tuple(f"{name}/" for name in known)))
         for path, known in names.items()
     }
+
+
+def _events(root: Any, unit: Unit, tree: str, sources: Sequence[str]) -> Any:
+    """A dataframe of the events of a unit."""
+    if unit.entry_range is None:
+        return root.RDataFrame(tree, sources)
+    chosen = root.RDF.Experimental.RDatasetSpec()
+    chosen.AddSample((unit.sample, tree, sources))
+    chosen.WithGlobalRange(unit.entry_range)
+    return root.RDataFrame(chosen)
 
 
 def _no_events(root: Any, columns: Mapping[str, str | None]) -> Any:

@@ -5,32 +5,26 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import reduce
 from operator import add
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from ttbar import worker
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError, Interrupted
 from ttbar.execution import loop
-from ttbar.execution.graph import book_skim
-from ttbar.execution.loop import Collect, Compile
-from ttbar.execution.unit import Cost, LoopFailed, Partial, Unit
+from ttbar.execution.unit import Cost, Partial, Unit
 from ttbar.execution.units import process
+from ttbar.execution.write_skim import write
+from ttbar.executors import Executor, Where
 from ttbar.inputs.checksum import checksum_of
 from ttbar.inputs.dataset import CROSS_SECTION, LUMINOSITY, load_dataset
 from ttbar.inputs.files import CheckedFile, CheckedSample, Format
 from ttbar.inputs.source import Source, dataset_file, get, list_samples
-from ttbar.library import load_root
-from ttbar.output import DATASET, prepare, reserved, write_json, written_whole
+from ttbar.output import DATASET, part, prepare, reserved, write_json, written_whole
 from ttbar.progress import now, say
 from ttbar.reading import read_json, read_text, require_file
-from ttbar.worker import Worker, WorkerDied
-
-TREE = "Events"
-"""Name of the TTree or RNTuple in a skim, whatever it is in the input."""
 
 _ROOM = 2**20  # bytes that can be written as long as the disk is not full
 
@@ -46,19 +40,18 @@ class Skims:
     """Name of the TTree or RNTuple in the inputs."""
     analysis: Analysis
     """What they are for."""
-    worker: Worker
-    """A process that `loop.initialise` makes ready."""
     code: str
     """Identity of the code that makes them."""
 
     def make(self, unit: Unit) -> Partial:
-        """Write the skim of a unit of one file."""
+        """Write the skim of a unit of one file; needs ROOT in this process."""
         with written_whole(self._path(unit)) as beside:
-            try:
-                return self.worker.call(write, unit, self.tree, self.analysis, beside, self.format)
-            except (LoopFailed, WorkerDied):
-                _require_room(self.folder)  # without it, ROOT fails as if the input were bad
-                raise
+            return write(unit, self.tree, self.analysis, beside, self.format)
+
+    def failed(self, unit: Unit) -> None:
+        """Remove what a process that died has left; a full disk is not the fault of the input, as ROOT has it."""
+        part(self._path(unit)).unlink(missing_ok=True)
+        _require_room(self.folder)
 
     def save(self, unit: Unit, result: Partial) -> None:
         """Record what the skim of a unit is made from, and what is in it."""
@@ -133,7 +126,9 @@ class Skimmed:
     """What it cost to make those that were not there."""
 
 
-def skim(source: Source, analysis: Analysis, output: Path, format_: Format, threads: int | None) -> Skimmed:
+def skim(
+    source: Source, analysis: Analysis, output: Path, format_: Format, threads: int | None, where: Where
+) -> Skimmed:
     """Skim a data set; a file that fails is worth as many attempts as in a run.
 
     Parameters
@@ -147,7 +142,9 @@ def skim(source: Source, analysis: Analysis, output: Path, format_: Format, thre
     format_ : {"TTree", "RNTuple"}
         How to store the events.
     threads : int or None
-        Number of threads; None takes all cores.
+        Number of threads of each process; None for what `where` says.
+    where : Where
+        Where to skim.
 
     Returns
     -------
@@ -161,13 +158,13 @@ def skim(source: Source, analysis: Analysis, output: Path, format_: Format, thre
     InputError
         If a file is missing or wrong, or a skim cannot be written.
     """
-    with Worker(partial(loop.initialise, threads, analysis), source.patience) as worker:
+    with where.start(loop.Setup(where.threads(threads), analysis), source.patience) as executor:
         now("Starting ROOT")
-        dataset = dataset_file(source, worker)
+        dataset = dataset_file(source, executor)
         listed = list_samples(source, dataset, analysis)
         with reserved(output):
-            samples = get(source, listed, analysis.columns, analysis.reserved)
-            return make_skims(dataset, samples, analysis, output, source.tree, source.skip_bad, format_, worker)
+            samples = get(source, listed, analysis.columns, analysis.reserved, executor)
+            return make_skims(dataset, samples, analysis, output, source.tree, source.skip_bad, format_, executor)
 
 
 def make_skims(
@@ -178,7 +175,7 @@ def make_skims(
     tree: str,
     skip_bad: bool,
     format_: Format,
-    worker: Worker,
+    executor: Executor,
 ) -> Skimmed:
     """Skim the files of samples, except those of which there is a skim already.
 
@@ -198,8 +195,8 @@ def make_skims(
         Whether to leave files out that turn out to be bad.
     format_ : {"TTree", "RNTuple"}
         How to store the events.
-    worker : Worker
-        A process that `loop.initialise` makes ready.
+    executor : Executor
+        Processes that `loop.Setup` makes ready.
 
     Returns
     -------
@@ -219,9 +216,9 @@ def make_skims(
     if made.exists() and (made.samefile(dataset) or '"skim_of"' not in read_text(made)):
         raise InputError(f"{made}: it is not of skims alone and would be replaced, choose another folder")
     prepare(folder, (DATASET,))
-    skims = Skims(folder, format_, tree, analysis, worker, worker.ready().code)
+    skims = Skims(folder.absolute(), format_, tree, analysis, executor.ready().code)
     try:
-        done, results = process("Skimming", samples, skims.make, worker, skip_bad, skims, files_each=1)
+        done, results = process("Skimming", samples, skims.make, executor, skip_bad, skims, files_each=1)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on from the skims that are in {folder}") from None
     content: dict[str, Any] = {}
@@ -238,51 +235,6 @@ def make_skims(
     kept, entries = (sum(getattr(r, n) for s in done for r in s.records) for n in ("selected", "processed"))
     say(f"The skims in {folder} have {kept:,} of {entries:,} events")
     return Skimmed(made, done, reduce(add, (result.cost for result in results.values())))
-
-
-def write(unit: Unit, tree: str, analysis: Analysis, path: Path, format_: Format) -> Partial:
-    """Write the events of a unit that the analysis can select; needs ROOT in this process.
-
-    Parameters
-    ----------
-    unit : Unit
-        What to skim.
-    tree : str
-        Name of the TTree or RNTuple.
-    analysis : Analysis
-        What the skim is for.
-    path : pathlib.Path
-        The file to write.
-    format_ : {"TTree", "RNTuple"}
-        How to store the events.
-
-    Returns
-    -------
-    Partial
-        Selected are the written events.
-    """
-
-    def book(events: Any) -> Compile:
-        root = load_root()
-        options = root.RDF.RSnapshotOptions()
-        options.fMode = "RECREATE"
-        options.fLazy = True
-        options.fOutputFormat = getattr(root.RDF.ESnapshotOutputFormat, f"k{format_}")
-        selected = book_skim(events, analysis)
-        by_file = root.ttbar.count_by_file(root.RDF.AsRNode(selected))
-        written = selected.Snapshot(TREE, str(path), list(analysis.columns), options)
-        root.ttbar.report_progress(root.ttbar.count(root.RDF.AsRNode(events)), worker.counter_address())
-
-        def collect() -> dict[str, Any]:
-            written.GetValue()
-            return {"cutflow": {}, "selected": loop.by_file(unit, [by_file])}
-
-        def compile_() -> Collect:
-            return collect  # what is not varied is compiled as the loop begins
-
-        return compile_
-
-    return loop.run_unit(unit, tree, analysis.columns, book)
 
 
 def _require_room(folder: Path) -> None:

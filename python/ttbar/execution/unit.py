@@ -1,15 +1,16 @@
 """Units of work and their results.
 
-A unit is a sample and some of its files. Its result is a `Partial`; the partials of a sample add up, in any order, to
-the same whole.
+A unit is a sample and some of its files, or a part of one of them. Its result is a `Partial`; the partials of a sample
+add up, in any order, to the same whole. Both are plain data: they go to other machines and come back.
 """
 
+import zlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import hist
+import numpy as np
 from numpy.typing import NDArray
 
 from ttbar.errors import AnalysisError
@@ -23,6 +24,8 @@ class Unit:
     process: str
     variation: str
     files: tuple[CheckedFile, ...]
+    entry_range: tuple[int, int] | None = None
+    """The first entry of its only file, and the one after the last; None for all entries of all files."""
 
     @property
     def sample(self) -> str:
@@ -30,9 +33,21 @@ class Unit:
         return f"{self.process}__{self.variation}"
 
     @property
+    def expected(self) -> dict[str, int]:
+        """Stored events that are expected, by path of the file."""
+        if self.entry_range is not None:
+            first, end = self.entry_range
+            return {self.files[0].path: end - first}
+        return {file.path: file.entries for file in self.files}
+
+    @property
     def entries(self) -> int:
         """Stored events that are expected in all files."""
-        return sum(file.entries for file in self.files)
+        return sum(self.expected.values())
+
+    def by_file(self) -> tuple["Unit", ...]:
+        """The same in units of one file each."""
+        return tuple(replace(self, files=(file,)) for file in self.files)
 
 
 class LoopFailed(AnalysisError):
@@ -55,10 +70,13 @@ class Cost:
     """As ROOT counts them, from TFiles: not those of RNTuples."""
     bytes_read_system: int = 0
     """As Linux counts them: not those that a network brought."""
+    peak_rss_mb: float = 0
+    """Largest resident size that its process had had at the end, in 10^6 bytes."""
 
     def __add__(self, other: "Cost") -> "Cost":
-        """Add up."""
-        return Cost(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(Cost)))
+        """Add up; of sizes of processes the larger one."""
+        summed = Cost(*(getattr(self, part.name) + getattr(other, part.name) for part in fields(Cost)))
+        return replace(summed, peak_rss_mb=max(self.peak_rss_mb, other.peak_rss_mb))
 
 
 @dataclass(frozen=True)
@@ -72,8 +90,8 @@ class Partial:
     """Events by universe and cut."""
     selected: Mapping[str, int] = field(default_factory=dict)
     """Events in a region by file, as they were measured."""
-    histograms: Mapping[tuple[str, str], hist.Hist[Any]] = field(default_factory=dict)
-    """Histograms by name and variation."""
+    histograms: Mapping[tuple[str, str], NDArray[Any]] = field(default_factory=dict)
+    """Histograms by name and variation, as `execution.histograms` says."""
     anomalies: Mapping[str, int] = field(default_factory=dict)
     """Events that have something wrong with them, by what it is."""
     records: tuple[NDArray[Any], ...] = ()
@@ -88,13 +106,39 @@ class Partial:
         """Merge the results of two units of a sample."""
         return Partial(
             self.cost + other.cost,
-            {**self.processed, **other.processed},
-            {
-                universe: {cut: events + other.cutflow[universe][cut] for cut, events in cuts.items()}
-                for universe, cuts in self.cutflow.items()
-            },
-            {**self.selected, **other.selected},
+            _added(self.processed, other.processed),
+            {universe: _added(cuts, other.cutflow[universe]) for universe, cuts in self.cutflow.items()},
+            _added(self.selected, other.selected),
             {key: histogram + other.histograms[key] for key, histogram in self.histograms.items()},
-            Counter(self.anomalies) + Counter(other.anomalies),
+            _added(self.anomalies, other.anomalies),
             self.records + other.records,
         )
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A result whose histograms, most bins of which are empty, take a fraction of their memory."""
+
+    partial: Partial
+    histograms: Mapping[tuple[str, str], tuple[tuple[int, ...], bytes]]
+
+    @classmethod
+    def of(cls, result: Partial) -> "Packed":
+        """Pack a result."""
+        packed = {key: (array.shape, zlib.compress(array.tobytes(), 1)) for key, array in result.histograms.items()}
+        return cls(replace(result, histograms={}), packed)
+
+    def unpacked(self) -> Partial:
+        """The result, to the last bit."""
+        arrays = {
+            key: np.frombuffer(zlib.decompress(packed)).reshape(shape)
+            for key, (shape, packed) in self.histograms.items()
+        }
+        return replace(self.partial, histograms=arrays)
+
+
+def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Sums of numbers of the same name; two units can have parts of one file."""
+    sums = Counter(one)
+    sums.update(other)
+    return dict(sums)

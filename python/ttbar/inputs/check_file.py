@@ -1,17 +1,20 @@
 """Check input files before the event loop, where bad ones go unnoticed or take the process down."""
 
 import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from resource import RLIMIT_AS, getrlimit, setrlimit
 from textwrap import shorten
 from typing import Any
 
 from ttbar import worker
 from ttbar.inputs.checksum import checksum_of
-from ttbar.inputs.dataset import InputFile
-from ttbar.inputs.files import BadFile, CheckedFile, Format, is_remote, needs_cache
+from ttbar.inputs.files import BadFile, CheckedFile, Format, InputFile, is_remote, needs_cache
 from ttbar.library import load_root
+
+# Largest address space of the process that checks: damage can send ROOT for all the memory of a machine.
+_MAX_MEMORY = 4 * 2**30
 
 # In a local path, ROOT takes these for wildcards, options, variables and commands.
 _SPECIAL = "*?[]#$|"
@@ -41,6 +44,9 @@ _SAME_TYPE = {
     "Double_t": "double",
 }
 _INTEGERS = frozenset(_SAME_TYPE.values()) - {"bool", "float", "double"}
+
+MAX_PARTS = 250
+"""Into so many parts a file can be divided at most."""
 
 # What RDataFrame calls the length of an array in an RNTuple; it reads nothing else.
 _SIZE = "R_rdf_sizeof_"
@@ -94,6 +100,26 @@ def check_file(
         raise BadFile(file.path, str(error), transient=is_remote(source)) from error
 
 
+def check_with_memory_limit(
+    file: InputFile, tree: str, columns: Mapping[str, str | None], source: str, reserved: frozenset[str]
+) -> CheckedFile:
+    """Check a file as `check_file` does, and fail or die where ROOT takes too much memory."""
+    with _limited_memory():
+        return check_file(file, tree, columns, source, reserved)
+
+
+@contextmanager
+def _limited_memory() -> Iterator[None]:
+    """Give this process less memory than there is."""
+    soft, hard = getrlimit(RLIMIT_AS)
+    with suppress(ValueError):  # the limit of the user is lower still
+        setrlimit(RLIMIT_AS, (_MAX_MEMORY, hard))
+    try:
+        yield
+    finally:
+        setrlimit(RLIMIT_AS, (soft, hard))
+
+
 class _Unusable(Exception):
     """Why a file is bad, without its name."""
 
@@ -145,7 +171,7 @@ def _check_content(
         )
         if any(start + length > opened.GetEND() for start, length in records):
             raise _Unusable("is damaged (its header points behind its end)")
-        format_, entries = _check_tree(root, opened, source, tree, columns, reserved)
+        format_, entries, clusters = _check_tree(root, opened, source, tree, columns, reserved)
         if errors.count():
             raise _Unavailable(f"is damaged ({errors.first()})")
         if file.entries not in (None, entries):
@@ -160,6 +186,7 @@ def _check_content(
             uuid=str(opened.GetUUID().AsString()),
             size=int(opened.GetSize()),
             version=_last_written(file.path),
+            clusters=clusters,
         )
     except (_Unusable, _Unavailable):
         raise
@@ -230,8 +257,8 @@ def _last_written(path: str) -> str:
 
 def _check_tree(
     root: Any, opened: Any, source: str, tree: str, columns: Mapping[str, str | None], reserved: frozenset[str]
-) -> tuple[Format, int]:
-    """Check the tree of an open file; its format and number of entries come back."""
+) -> tuple[Format, int, tuple[int, ...]]:
+    """Check the tree of an open file; its format, number of entries, and where it can be divided come back."""
     events = opened.Get(tree)
     if not events:
         names = ", ".join(sorted({str(key.GetName()) for key in opened.GetListOfKeys()})) or "nothing"
@@ -242,12 +269,15 @@ def _check_tree(
         format_: Format = "RNTuple"
         reader = root.RNTupleReader.Open(events)
         entries = int(reader.GetNEntries())
+        clusters = (int(cluster.GetFirstEntryIndex()) for cluster in reader.GetDescriptor().GetClusterIterable())
+        begins = _thinned(sorted(clusters), entries)
         frame = root.RDataFrame(tree, source)
         length = _lengths_in_rntuple(frame, reader.GetDescriptor())
     elif isinstance(events, root.TTree):
         format_ = "TTree"
         entries = int(events.GetEntries())
         _check_friends(events)
+        begins = _thinned(_clusters_in_ttree(events), entries)
         frame = root.RDataFrame(events)
         length = _lengths_in_ttree(events)
     else:
@@ -266,7 +296,24 @@ def _check_tree(
             raise _Unusable(f"has a column '{name}' in '{tree}', a name that expressions need, rename it")
     if entries:
         _check_lengths(root, frame, length, columns, entries)
-    return format_, entries
+    return format_, entries, begins
+
+
+def _clusters_in_ttree(events: Any) -> Iterator[int]:
+    """The first entries of the clusters of a TTree."""
+    clusters = events.GetClusterIterator(0)
+    begin = -1
+    while begin < (begin := int(clusters.Next())) < events.GetEntries():
+        yield begin
+
+
+def _thinned(begins: Iterable[int], entries: int) -> tuple[int, ...]:
+    """Those of the first entries of clusters that are apart enough to divide a file; it can have many thousands."""
+    kept = [0]
+    for begin in begins:
+        if begin - kept[-1] >= max(1, entries / MAX_PARTS) and begin < entries:
+            kept.append(begin)
+    return tuple(kept[1:])
 
 
 def _check_friends(events: Any) -> None:

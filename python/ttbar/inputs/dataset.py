@@ -13,6 +13,7 @@ from jsonschema import Draft4Validator, Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 from ttbar.errors import InputError, UsageError, did_you_mean
+from ttbar.inputs.files import InputFile
 from ttbar.reading import read_json, require_file
 
 
@@ -96,27 +97,6 @@ LUMINOSITY, CROSS_SECTION = "luminosity", "cross_section"
 """Keys of what a data set file can set for itself: in 1/pb beside the processes, and in pb beside the variations."""
 
 _POSITIVE = {"description": "a number above 0", "type": "number", "exclusiveMinimum": 0, "maximum": 1e300}
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """A file of events."""
-
-    path: str
-    """Absolute local path, or URL."""
-    nevts: int | None
-    """Number of generated events; None if the data set does not say."""
-    entries: int | None
-    """Number of stored events; None if the data set does not say."""
-    mirrors: tuple[str, ...] = ()
-    """Where else it can be read."""
-    checksum: str | None = None
-    """Checksum of the whole file, e.g. `adler32:0123abcd`; None if the data set does not say."""
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """Where it can be read, in the order in which to try."""
-        return (self.path, *self.mirrors)
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,29 @@
 """How the files of a data set get here: each is fetched, if need be, and checked, several at a time."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from resource import RLIMIT_AS, getrlimit, setrlimit
+from typing import Any
 
 from ttbar.errors import InputError
+from ttbar.executors import Executor
 from ttbar.inputs.cache import Cache, CacheFull, keep
-from ttbar.inputs.check_file import check_file
-from ttbar.inputs.dataset import InputFile, Sample
+from ttbar.inputs.check_file import check_with_memory_limit
+from ttbar.inputs.dataset import Sample
 from ttbar.inputs.download import DownloadFailed
-from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, is_remote, needs_cache
+from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, FileRecord, InputFile, is_remote, needs_cache
 from ttbar.inputs.retries import first_success
 from ttbar.library import start_root
 from ttbar.worker import Worker, WorkerDied, count, no_setup, spread
 
-# Largest address space of the process that checks: damage can send ROOT for all the memory of a machine.
-_MAX_MEMORY = 4 * 2**30
-
 # A process that checks files takes a second to start, so it should have some to check.
 _FILES_PER_PROCESS = 20
 _REMOTE_PROCESSES = 8
+
+_REQUESTS = 64
+"""As many files are checked at a time where there are more processes than that on other machines."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def deliver(
     request: Request,
     on_record: Callable[[FileRecord], object] = lambda record: None,
     on_bytes: Callable[[int], object] = lambda number: None,
+    executor: Executor | None = None,
 ) -> list[CheckedSample]:
     """Get all files of samples here and check them, in processes of their own that a damaged file may crash.
 
@@ -59,6 +61,8 @@ def deliver(
         Called after each file, in the order of the samples, with what became of it. What it raises ends it all.
     on_bytes : callable
         Called now and then, from several threads, with the number of bytes that have been downloaded.
+    executor : Executor, optional
+        Where to open the files, if that is not on this machine: what its processes cannot read is of no use.
 
     Returns
     -------
@@ -75,6 +79,8 @@ def deliver(
     # They mostly wait for servers, so there can be more processes than processors.
     processes = _REMOTE_PROCESSES if remote else os.cpu_count() or 1
     processes = min(processes, len(jobs) if remote else -(-len(jobs) // _FILES_PER_PROCESS))
+    if executor and executor.remote:
+        processes = min(max(1, executor.slots), _REQUESTS, len(jobs))
 
     downloaded: dict[Worker, int] = {}
 
@@ -85,7 +91,8 @@ def deliver(
 
         downloader.on_progress = note
         sample, file = job
-        return _deliver(sample.name, file, request, checker, downloader)
+        call = executor.call if executor and executor.remote else checker.call
+        return _Delivery(file, request, downloader, call).record(sample.name)
 
     delivered: dict[str, list[FileRecord]] = {}
     with spread(one, jobs, processes, setups=(start_root, no_setup), patience=request.patience) as records:
@@ -134,74 +141,65 @@ def check_together(sample: CheckedSample) -> None:
         )
 
 
-def _deliver(sample: str, file: InputFile, request: Request, checker: Worker, downloader: Worker) -> FileRecord:
-    """Get a file here from wherever it can be had, and check it."""
-    attempts = 0
+@dataclass
+class _Delivery:
+    """Gets a file here from wherever it can be had, and checks it."""
 
-    def read(address: str) -> CheckedFile:
-        nonlocal attempts
-        attempts += 1
-        if is_remote(address) and request.cache:
+    file: InputFile
+    request: Request
+    downloader: Worker
+    call: Callable[..., Any]
+    """Calls a function in another process, where the file will be read."""
+    attempts: int = 0
+
+    def record(self, sample: str) -> FileRecord:
+        """What became of the file, given the name of its sample."""
+        file = self.file
+        try:
+            checked = replace(first_success(file.addresses, self._read, self.downloader.ended), checksum=file.checksum)
+        except BadFile as error:
+            return FileRecord(file.path, sample, file.nevts, file.entries, "skipped", error.reason, self.attempts)
+        note = "" if file.nevts is not None else "nevts is the number of entries in the file"
+        return FileRecord(file.path, sample, checked.nevts, checked.entries, "ok", note, self.attempts, checked)
+
+    def _read(self, address: str) -> CheckedFile:
+        """Read it from an address, or from the copy in the cache."""
+        self.attempts += 1
+        if is_remote(address) and self.request.cache:
             with suppress(CacheFull):
-                return _check_copy(checker, file, request, _fetch(downloader, file, address, request.cache))
+                return self._check_copy(self.request.cache, self._fetch(self.request.cache, address))
         if needs_cache(address):
-            raise BadFile(file.path, "needs a cache with room for it (--cache), or a root:// mirror (--prefix)")
-        return _check_apart(checker, file, request, address)
+            raise BadFile(self.file.path, "needs a cache with room for it (--cache), or a root:// mirror (--prefix)")
+        return self._check(address)
 
-    try:
-        checked = replace(first_success(file.addresses, read, checker.ended), checksum=file.checksum)
-    except BadFile as error:
-        return FileRecord(file.path, sample, file.nevts, file.entries, "skipped", error.reason, attempts)
-    note = "" if file.nevts is not None else "nevts is the number of entries in the file"
-    return FileRecord(file.path, sample, checked.nevts, checked.entries, "ok", note, attempts, checked)
+    def _fetch(self, cache: Cache, address: str) -> str:
+        """Fetch it; where its copy is comes back."""
+        file = self.file
+        try:
+            return str(self.downloader.call(cache.fetch, file.path, file.checksum, count, address))
+        except DownloadFailed as error:
+            raise BadFile(file.path, f"cannot be downloaded ({error.reason})", error.transient) from None
+        except WorkerDied as error:
+            raise BadFile(file.path, f"cannot be downloaded ({error})", transient=True) from None
 
+    def _check_copy(self, cache: Cache, copy: str) -> CheckedFile:
+        """Check a copy in the cache, which stays there until this process ends, or goes at once if it is bad."""
+        keep(Path(copy))
+        try:
+            return self._check(copy)
+        except BadFile:
+            cache.forget(self.file.path)
+            raise
 
-def _fetch(downloader: Worker, file: InputFile, address: str, cache: Cache) -> str:
-    """Fetch a file in a worker; where its copy is comes back."""
-    try:
-        return str(downloader.call(cache.fetch, file.path, file.checksum, count, address))
-    except DownloadFailed as error:
-        raise BadFile(file.path, f"cannot be downloaded ({error.reason})", error.transient) from None
-    except WorkerDied as error:
-        raise BadFile(file.path, f"cannot be downloaded ({error})", transient=True) from None
-
-
-def _check_copy(worker: Worker, file: InputFile, request: Request, copy: str) -> CheckedFile:
-    """Check a copy in the cache, which stays there until this process ends, or goes at once if it is bad."""
-    assert request.cache is not None
-    keep(Path(copy))
-    try:
-        return _check_apart(worker, file, request, copy)
-    except BadFile:
-        request.cache.forget(file.path)
-        raise
-
-
-def _check_apart(worker: Worker, file: InputFile, request: Request, source: str) -> CheckedFile:
-    """Check a file in a worker, whose death is the fault of the file or its server."""
-    if source not in file.addresses:  # the cache has compared the checksum
-        file = replace(file, checksum=None)
-    try:
-        return worker.call(_check_with_memory_limit, file, request.tree, request.columns, source, request.reserved)
-    except WorkerDied as error:
-        raise BadFile(file.path, f"cannot be opened ({error})", transient=is_remote(source)) from None
-
-
-def _check_with_memory_limit(
-    file: InputFile, tree: str, columns: Mapping[str, str | None], source: str, reserved: frozenset[str]
-) -> CheckedFile:
-    """Check a file, and fail or die where ROOT takes too much memory."""
-    with _limited_memory():
-        return check_file(file, tree, columns, source, reserved)
-
-
-@contextmanager
-def _limited_memory() -> Iterator[None]:
-    """Give this process less memory than there is."""
-    soft, hard = getrlimit(RLIMIT_AS)
-    with suppress(ValueError):  # the limit of the user is lower still
-        setrlimit(RLIMIT_AS, (_MAX_MEMORY, hard))
-    try:
-        yield
-    finally:
-        setrlimit(RLIMIT_AS, (soft, hard))
+    def _check(self, source: str) -> CheckedFile:
+        """Check it in another process, whose death is the fault of the file or its server."""
+        request, file = self.request, self.file
+        if source not in file.addresses:  # the cache has compared the checksum
+            file = replace(file, checksum=None)
+        try:
+            checked: CheckedFile = self.call(
+                check_with_memory_limit, file, request.tree, dict(request.columns), source, request.reserved
+            )
+        except WorkerDied as error:
+            raise BadFile(file.path, f"cannot be opened ({error})", transient=is_remote(source)) from None
+        return checked

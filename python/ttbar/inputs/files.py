@@ -33,6 +33,27 @@ class BadFile(InputError):
 
 
 @dataclass(frozen=True)
+class InputFile:
+    """A file of events."""
+
+    path: str
+    """Absolute local path, or URL."""
+    nevts: int | None
+    """Number of generated events; None if the data set does not say."""
+    entries: int | None
+    """Number of stored events; None if the data set does not say."""
+    mirrors: tuple[str, ...] = ()
+    """Where else it can be read."""
+    checksum: str | None = None
+    """Checksum of the whole file, e.g. `adler32:0123abcd`; None if the data set does not say."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it can be read, in the order in which to try."""
+        return (self.path, *self.mirrors)
+
+
+@dataclass(frozen=True)
 class CheckedFile:
     """A file that can be used."""
 
@@ -56,6 +77,8 @@ class CheckedFile:
     """When it was last written, if it is a local file: it may have been changed and still be the same to ROOT."""
     checksum: str | None = None
     """What the data set says it must be."""
+    clusters: tuple[int, ...] = ()
+    """Entries at which it can be divided, in their order: there, some of its clusters begin."""
 
     @property
     def identity(self) -> tuple[str | int, ...]:

@@ -10,13 +10,13 @@ from rich.filesize import decimal
 from ttbar import simulate
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError, did_you_mean
+from ttbar.executors import Executor
 from ttbar.inputs.cache import Cache
 from ttbar.inputs.dataset import Sample, limit_files, load_dataset, select_samples
 from ttbar.inputs.delivery import Request, check_together, deliver
 from ttbar.inputs.files import BadFile, CheckedSample, FileRecord
-from ttbar.library import resource
+from ttbar.library import resource, start_root
 from ttbar.progress import Display, done, say
-from ttbar.worker import Worker
 
 DEMO = "demo"
 
@@ -58,7 +58,7 @@ class Source:
         return Request(self.tree, columns, self.patience, cache, reserved)
 
 
-def dataset_file(source: Source, worker: Worker) -> Path:
+def dataset_file(source: Source, executor: Executor) -> Path:
     """Find the file of a data set.
 
     Parameters
@@ -66,8 +66,8 @@ def dataset_file(source: Source, worker: Worker) -> Path:
     source : Source
         Its data set is `demo`, which is simulated on first use, the name of one that comes with the program, or a
         file.
-    worker : Worker
-        Where to simulate.
+    executor : Executor
+        Who simulates, on this machine.
 
     Returns
     -------
@@ -80,9 +80,9 @@ def dataset_file(source: Source, worker: Worker) -> Path:
         If the demo data set cannot be written.
     """
     if source.dataset == DEMO:
-        worker.start()
-        done()  # the worker shows how far it is
-        return worker.call(simulate.demo)
+        executor.call_here(start_root)
+        done()  # the other process shows how far it is
+        return executor.call_here(simulate.demo)
     return _shipped().get(source.dataset, Path(source.dataset))
 
 
@@ -153,6 +153,7 @@ def get(
     samples: list[Sample],
     columns: Mapping[str, str | None],
     reserved: frozenset[str] = frozenset(),
+    executor: Executor | None = None,
 ) -> list[CheckedSample]:
     """Get the files of samples here and check them before anything else happens, and show how far it is.
 
@@ -166,6 +167,8 @@ def get(
         The columns that a file must have, with their types; None for any.
     reserved : frozenset of str, optional
         Names that no column of a file may have.
+    executor : Executor, optional
+        Where the files are going to be read, if that is not on this machine.
 
     Returns
     -------
@@ -184,7 +187,7 @@ def get(
         if record.reason:
             say(f"{record.path}: {record.status}: {record.reason}")
 
-    checked = check(source, samples, columns, tell, reserved)
+    checked = check(source, samples, columns, tell, reserved, executor)
     for sample in checked:
         check_together(sample)
     return checked
@@ -196,12 +199,13 @@ def check(
     columns: Mapping[str, str | None],
     on_record: Callable[[FileRecord], object],
     reserved: frozenset[str] = frozenset(),
+    executor: Executor | None = None,
 ) -> list[CheckedSample]:
     """Get the files of samples here and check each by itself, and show how far it is.
 
     Parameters
     ----------
-    source, samples, columns, reserved
+    source, samples, columns, reserved, executor
         As in `get`.
     on_record : callable
         Called after each file, in their order, with what became of it. What it raises ends it all.
@@ -226,4 +230,4 @@ def check(
             if number:
                 display.note(f"{decimal(number)} fetched")
 
-        return deliver(samples, source.request(columns, reserved), show, note)
+        return deliver(samples, source.request(columns, reserved), show, note, executor)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -13,12 +12,12 @@ from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError
 from ttbar.execution import loop
 from ttbar.execution.models import model_files
+from ttbar.executors import HERE, Where
 from ttbar.inputs.delivery import check_together
 from ttbar.inputs.files import CheckedSample, FileRecord
 from ttbar.inputs.source import Source, dataset_file, list_samples
 from ttbar.inputs.source import check as check_files
 from ttbar.shown import Shown
-from ttbar.worker import Worker
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,6 +71,7 @@ def check(
     analysis: Analysis,
     models: Sequence[Path] = (),
     on_record: Callable[[FileRecord], object] = lambda record: None,
+    where: Where = HERE,
 ) -> Checked:
     """Check the models and all files of a data set.
 
@@ -85,6 +85,8 @@ def check(
         The models that a run would use; none for those that come with the program.
     on_record : callable, optional
         Called after each file, in their order, with what became of it.
+    where : Where, optional
+        Where to open the files.
 
     Returns
     -------
@@ -98,12 +100,12 @@ def check(
     InputError
         If the data set file or a model cannot be used.
     """
-    files = tuple(map(str, model_files(analysis, models)))
-    with Worker(partial(loop.initialise, 1, analysis, files)) as worker:
+    setup = loop.Setup(1, analysis, model_files(analysis, models))
+    with where.start(setup, source.patience) as executor:
         progress.now("Starting ROOT")
-        dataset = dataset_file(source, worker)
-        worker.ready()
-    progress.now("Reading the data set file")
-    listed = list_samples(source, dataset, analysis)
-    samples = check_files(source, listed, analysis.columns, on_record, analysis.reserved)
+        dataset = dataset_file(source, executor)
+        executor.ready()
+        progress.now("Reading the data set file")
+        listed = list_samples(source, dataset, analysis)
+        samples = check_files(source, listed, analysis.columns, on_record, analysis.reserved, executor)
     return Checked(tuple(samples), source.skip_bad)

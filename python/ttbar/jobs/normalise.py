@@ -6,10 +6,41 @@ from operator import add
 from typing import Any
 
 import hist
+from numpy.typing import NDArray
 
-from ttbar.analyses.analysis import NOMINAL, PSEUDODATA, Analysis, histogram_name
+from ttbar.analyses.analysis import NOMINAL, PSEUDODATA, Analysis, Histogram, histogram_name
+from ttbar.execution.histograms import PARTS
 from ttbar.execution.unit import Partial
 from ttbar.inputs.files import CheckedSample
+
+
+def as_hist(bins: NDArray[Any], histogram: Histogram) -> hist.Hist[Any]:
+    """Give the contents of a histogram its axes.
+
+    Parameters
+    ----------
+    bins : numpy.ndarray
+        The contents, as the event loop gives them.
+    histogram : Histogram
+        What it is.
+
+    Returns
+    -------
+    hist.Hist
+        Its axes are named after their columns; weighted storage.
+    """
+    result = hist.Hist(
+        *(
+            # ROOT draws TeX without dollar signs.
+            hist.axis.Regular(axis.bins, axis.low, axis.high, name=axis.column, label=axis.label.replace("$", ""))
+            for axis in histogram.axes
+        ),
+        storage=hist.storage.Weight(),
+    )
+    view: Any = result.view(flow=True)
+    for part, content in zip(PARTS, bins, strict=True):
+        view[part] = content
+    return result
 
 
 def final_histograms(
@@ -33,10 +64,11 @@ def final_histograms(
     histogram : hist.Hist
         For the luminosity of the analysis.
     """
+    definitions = {histogram.name: histogram for _, histogram in analysis.histograms}
     for sample in samples:
         weight = analysis.event_weight(sample.process, sample.nevts)
-        for (name, variation), histogram in partials[sample.name].histograms.items():
-            final = histogram * weight
+        for (name, variation), bins in partials[sample.name].histograms.items():
+            final = as_hist(bins, definitions[name]) * weight
             if variation != NOMINAL:
                 yield histogram_name(name, sample.process, variation), final
                 continue

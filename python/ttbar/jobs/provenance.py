@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ttbar.analyses.analysis import Analysis
-from ttbar.execution.loop import Ready
+from ttbar.execution.loop import Ready, peak_memory
 from ttbar.execution.unit import Cost, Partial
 from ttbar.inputs.files import CheckedSample
 
@@ -47,7 +47,7 @@ class Stopwatch:
 
 
 def measured(
-    ready: Ready, samples: Sequence[CheckedSample], partials: Mapping[str, Partial], stopwatch: Stopwatch
+    ready: Ready, workers: int, samples: Sequence[CheckedSample], partials: Mapping[str, Partial], stopwatch: Stopwatch
 ) -> dict[str, float]:
     """What a run cost.
 
@@ -55,6 +55,8 @@ def measured(
     ----------
     ready : Ready
         What the event loop worked with.
+    workers : int
+        Number of processes that it ran in.
     samples : sequence of CheckedSample
         The samples, with what became of their files.
     partials : mapping of str to Partial
@@ -67,16 +69,19 @@ def measured(
     dict of str to float
         Times, rates and bytes, by their names in `metrics.json`.
     """
-    cost = sum((partial.cost for partial in partials.values()), Cost())
+    cost = sum((partial.cost for partial in partials.values()), Cost(peak_rss_mb=peak_memory() / 1e6))
+    if workers > 1:  # their times overlap
+        cost = replace(cost, loop_wall_s=stopwatch.seconds["process_s"])
     events = sum(partial.events for partial in partials.values())
     return {
         "events": events,
         "threads": ready.threads,
+        "workers": workers,
         **stopwatch.seconds,
         **asdict(cost),
         "total_wall_s": stopwatch.elapsed,
         "events_per_s": events / cost.loop_wall_s,
-        "events_per_thread_s": events / cost.loop_wall_s / ready.threads,
+        "events_per_thread_s": events / cost.loop_wall_s / ready.threads / workers,
         "events_per_core_s": events / cost.loop_cpu_s,
         "percent_read": 100 * cost.bytes_read / sum(file.size for sample in samples for file in sample.good),
     }
@@ -114,6 +119,7 @@ def provenance(
     """
     chosen = {name: value for name, value in options.items() if name not in ("source", "analysis", "models")}
     chosen["models"] = [str(path) for path in options["models"]]
+    chosen |= chosen.pop("where")
     return {
         "status": "complete",
         "started": started.isoformat(timespec="seconds"),

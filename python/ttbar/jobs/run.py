@@ -10,12 +10,14 @@ from pathlib import Path
 from ttbar import output, progress
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError, UsageError
-from ttbar.execution import loop, skim, units
+from ttbar.execution import loop, units
 from ttbar.execution.analyse import analyse, read_columns
 from ttbar.execution.loop import Ready
 from ttbar.execution.models import model_files
 from ttbar.execution.skim import Skimmed, make_skims
 from ttbar.execution.unit import Partial
+from ttbar.execution.write_skim import TREE
+from ttbar.executors import Executor, Where
 from ttbar.inputs import source
 from ttbar.inputs.dataset import Sample, load_dataset
 from ttbar.inputs.files import CheckedSample
@@ -24,7 +26,6 @@ from ttbar.jobs.normalise import final_cutflow, final_histograms, pseudodata
 from ttbar.jobs.provenance import Stopwatch, accounts, measured, provenance
 from ttbar.progress import say
 from ttbar.results import histograms
-from ttbar.worker import Worker
 
 UNITS = "units"
 """Where in the results folder the results of units are kept until the run is complete."""
@@ -47,6 +48,9 @@ class Options:
     seed: int
     resume: bool
     io_only: str | None
+    where: Where
+    unit_events: int | None
+    """About the largest number of events of a unit; None to leave files whole."""
     plots: bool
     fit: bool
 
@@ -75,12 +79,12 @@ def run(options: Options) -> None:
     _require_consistent(options)
     outdated = ("metrics.json",) if options.io_only else output.OF_A_RUN
     models = () if options.io_only else model_files(options.analysis, options.models)
-    initialise = partial(loop.initialise, options.threads, options.analysis, tuple(map(str, models)))
-    with Worker(initialise, options.source.patience) as worker, ThreadPoolExecutor(1) as pool:
+    setup = loop.Setup(options.where.threads(options.threads), options.analysis, models)
+    with options.where.start(setup, options.source.patience) as executor, ThreadPoolExecutor(1) as pool:
         progress.now("Starting ROOT")
         # Its libraries take seconds to import, meanwhile.
         fit_check = pool.submit(_check_fit, options.analysis) if options.fit and not options.io_only else None
-        dataset = source.dataset_file(options.source, worker)
+        dataset = source.dataset_file(options.source, executor)
         try:
             listed = source.list_samples(options.source, dataset, options.analysis)
         except InputError:
@@ -94,7 +98,9 @@ def run(options: Options) -> None:
                 folders.enter_context(output.reserved(options.skim))
             with _telling_what_is_kept(options.output / UNITS):
                 analysis = source.adapted(options.analysis, listed)
-                _run(replace(options, analysis=analysis, models=models), dataset, listed, worker, fit_check, stopwatch)
+                _run(
+                    replace(options, analysis=analysis, models=models), dataset, listed, executor, fit_check, stopwatch
+                )
 
 
 def _require_consistent(options: Options) -> None:
@@ -140,18 +146,18 @@ def _run(
     options: Options,
     dataset: Path,
     listed: list[Sample],
-    worker: Worker,
+    executor: Executor,
     fit_check: "Future[InputError | None] | None",
     stopwatch: Stopwatch,
 ) -> None:
     """Process samples of a data set, with the results folder locked."""
-    ready: Ready = worker.ready()
+    ready: Ready = executor.ready()
     no_fit = fit_check.result() if fit_check else None
     if no_fit:
         say(f"The fit cannot be made, all else can: {no_fit}")
-    checked, tree, skimmed = _check(options, dataset, listed, worker, stopwatch)
-    samples, partials = _process(checked, options, tree, ready, worker)
-    peak_memory = max(worker.call(loop.peak_memory), loop.peak_memory())
+    checked, tree, skimmed = _check(options, dataset, listed, executor, stopwatch)
+    with stopwatch.time("process"):
+        samples, partials = _process(checked, options, tree, ready, executor)
 
     failure = None
     if not options.io_only:
@@ -168,8 +174,7 @@ def _run(
 
     metrics = {
         "mode": "io-only" if options.io_only else output.FULL_RUN,
-        **measured(ready, samples, partials, stopwatch),
-        "peak_rss_mb": peak_memory / 1e6,
+        **measured(ready, executor.slots, samples, partials, stopwatch),
     }
     if skimmed:
         metrics["skim_bytes_read"] = skimmed.cost.bytes_read
@@ -195,7 +200,7 @@ def _run(
 
 
 def _check(
-    options: Options, dataset: Path, listed: list[Sample], worker: Worker, stopwatch: Stopwatch
+    options: Options, dataset: Path, listed: list[Sample], executor: Executor, stopwatch: Stopwatch
 ) -> tuple[list[CheckedSample], str, Skimmed | None]:
     """Check files, and skim them if the user wants that; samples to process, their tree and the skims come back."""
     analysis, wanted = options.analysis, options.source
@@ -204,19 +209,20 @@ def _check(
     else:
         columns, reserved = dict(analysis.columns), analysis.reserved
     with stopwatch.time("check"):
-        checked = source.get(wanted, listed, columns, reserved)
+        checked = source.get(wanted, listed, columns, reserved, executor)
     if not options.skim:
         return checked, wanted.tree, None
     with stopwatch.time("skim"):
-        skimmed = make_skims(dataset, checked, analysis, options.skim, wanted.tree, wanted.skip_bad, "TTree", worker)
-    wanted = replace(wanted, tree=skim.TREE)
+        skimmed = make_skims(dataset, checked, analysis, options.skim, wanted.tree, wanted.skip_bad, "TTree", executor)
+    wanted = replace(wanted, tree=TREE)
     with stopwatch.time("check"):
-        checked = source.get(wanted, load_dataset(skimmed.dataset, analysis.variations), columns, reserved)
+        made = load_dataset(skimmed.dataset, analysis.variations)
+        checked = source.get(wanted, made, columns, reserved, executor)
     return checked, wanted.tree, skimmed
 
 
 def _process(
-    samples: list[CheckedSample], options: Options, tree: str, ready: Ready, worker: Worker
+    samples: list[CheckedSample], options: Options, tree: str, ready: Ready, executor: Executor
 ) -> tuple[list[CheckedSample], dict[str, Partial]]:
     """Run the event loop on all samples."""
     analysis = options.analysis
@@ -225,9 +231,10 @@ def _process(
         return units.process(
             "Reading",
             samples,
-            lambda unit: worker.call(read_columns, unit, tree, columns),
-            worker,
+            partial(read_columns, tree=tree, columns=columns),
+            executor,
             options.source.skip_bad,
+            unit_events=options.unit_events,
         )
     depends_on = {
         "tree": tree,
@@ -245,10 +252,11 @@ def _process(
     return units.process(
         "Processing",
         samples,
-        lambda unit: worker.call(analyse, unit, tree, analysis, options.seed),
-        worker,
+        partial(analyse, tree=tree, analysis=analysis, seed=options.seed),
+        executor,
         options.source.skip_bad,
         units.Results(kept, analysis, depends_on),
+        options.unit_events,
     )
 
 

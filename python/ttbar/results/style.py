@@ -124,7 +124,7 @@ def grid(number: int, *heights: float) -> tuple[GridFigure, list[list[Axes]]]:
             .subplots(sharex=True, squeeze=False)
             .flat
         ]
-        for _, cell in zip(range(number), outer, strict=False)
+        for cell in (outer[position] for position in range(number))
     ]
 
 

@@ -5,7 +5,6 @@ import platform
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ttbar.errors import InputError, UsageError
 from ttbar.execution import loop
 from ttbar.execution.loop import Ready
 from ttbar.execution.models import model_files
+from ttbar.executors import HERE, Where
 from ttbar.inputs.source import Source
 from ttbar.masking import masked
 from ttbar.output import written_whole
@@ -26,7 +26,6 @@ from ttbar.training import boosting, evaluation, matched_events, model_card
 from ttbar.training.boosting import Outcome
 from ttbar.training.evaluation import Evaluation
 from ttbar.training.matched_events import MatchedEvents
-from ttbar.worker import Worker
 
 FORMATS = {".json": "json", ".ubj": "ubj"}
 """xgboost's formats by the end of a file's name."""
@@ -45,6 +44,7 @@ class Options:
     max_trees: int
     threads: int | None
     seed: int
+    where: Where = HERE
 
 
 def train_model(options: Options) -> None:
@@ -74,10 +74,11 @@ def train_model(options: Options) -> None:
         raise UsageError("--folds", f"{options.analysis.name} trains on {' and '.join(folds)} events: leave it out")
     search = {**boosting.SEARCH, **(boosting.read_search(options.search) if options.search else {})}
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    with Worker(partial(loop.initialise, options.threads, options.analysis), options.source.patience) as worker:
+    setup = loop.Setup(options.where.threads(options.threads), options.analysis)
+    with options.where.start(setup, options.source.patience) as executor:
         now("Starting ROOT")
-        ready = worker.ready()
-        events = matched_events.read(options.source, options.analysis, worker)
+        ready = executor.ready()
+        events = matched_events.read(options.source, options.analysis, executor)
     outcomes = boosting.train(events, search, folds, options.max_trees, options.seed, ready.threads)
     stem = options.output.stem
     names = [f"{stem}_{model.name}" for model in models] if len(models) > 1 else [stem]
@@ -170,14 +171,14 @@ def validate_model(
     """
     trained_on = [model.trained_on or boosting.BOTH for model in matched_events.models_of(analysis)]
     files = model_files(analysis, models)
-    with Worker(partial(loop.initialise, threads, analysis, tuple(map(str, files))), source.patience) as worker:
+    with HERE.start(loop.Setup(threads, analysis, files), source.patience) as executor:
         now("Starting ROOT")
-        ready = worker.ready()
+        ready = executor.ready()
         # Through memory, where xgboost goes by the content of a file and not by its name, as the C++ code does.
         boosters = [
             xgboost.Booster({"nthread": ready.threads}, model_file=bytearray(file.read_bytes())) for file in files
         ]
-        events = matched_events.read(source, analysis, worker)
+        events = matched_events.read(source, analysis, executor)
     now("Evaluating the models")
     unseen = [events.records[boosting.judged(events.records["number"], each)] for each in trained_on]
     records = np.concatenate(unseen)

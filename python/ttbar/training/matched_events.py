@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any
 
@@ -17,9 +17,9 @@ from ttbar.execution import loop, units
 from ttbar.execution.graph import book_until, define
 from ttbar.execution.loop import Collect, Compile
 from ttbar.execution.unit import Partial, Unit
+from ttbar.executors import Executor
 from ttbar.inputs.source import Source, dataset_file, get, list_samples
 from ttbar.library import load_root
-from ttbar.worker import Worker
 
 COLUMNS = {
     "event": "unsigned long",
@@ -98,7 +98,7 @@ def models_of(analysis: Analysis) -> tuple[Model, ...]:
     return analysis.models
 
 
-def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
+def read(source: Source, analysis: Analysis, executor: Executor) -> MatchedEvents:
     """Find the events of a data set that match.
 
     Parameters
@@ -107,8 +107,8 @@ def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
         Which events to look at.
     analysis : Analysis
         The analysis whose jet assignment it is.
-    worker : Worker
-        A process that `loop.initialise` makes ready.
+    executor : Executor
+        Processes that `loop.Setup` makes ready.
 
     Returns
     -------
@@ -126,15 +126,16 @@ def read(source: Source, analysis: Analysis, worker: Worker) -> MatchedEvents:
         If the event loop fails.
     """
     model, *_ = models_of(analysis)
-    names = worker.call(loop.feature_names, model.features)
-    permutations = worker.call(assignments)
-    dataset = dataset_file(source, worker)
-    checked = get(source, list_samples(source, dataset, analysis), columns_of(analysis), analysis.reserved)
+    names = executor.call(loop.feature_names, model.features)
+    permutations = executor.call(assignments)
+    dataset = dataset_file(source, executor)
+    listed = list_samples(source, dataset, analysis)
+    checked = get(source, listed, columns_of(analysis), analysis.reserved, executor)
     samples, partials = units.process(
         "Matching",
         checked,
-        lambda unit: worker.call(extract, unit, source.tree, analysis, model),
-        worker,
+        partial(extract, tree=source.tree, analysis=analysis, model=model),
+        executor,
         source.skip_bad,
     )
     cutflow = reduce(add, partials.values()).cutflow[NOMINAL]
@@ -236,8 +237,8 @@ def extract(unit: Unit, tree: str, analysis: Analysis, model: Model) -> Partial:
 
         return compile_
 
-    partial = loop.run_unit(unit, tree, columns_of(analysis), book)
-    return replace(partial, records=(_as_records(taken.GetValue(), model),))
+    result = loop.run_unit(unit, tree, columns_of(analysis), book)
+    return replace(result, records=(_as_records(taken.GetValue(), model),))
 
 
 def ordered(records: NDArray[Any]) -> NDArray[Any]:
