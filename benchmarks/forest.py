@@ -1,16 +1,20 @@
-"""Print what the margins of an event of twelve permutations cost, beside xgboost in the same run.
+"""Print what the margins of an event cost by each set of instructions, beside xgboost in the same run.
 
-Models are trained on the spot, but for the one that comes with the program, which sees simulated events. All on one
-thread, in CPU time; the least of several passes counts, so that other work on the machine matters little.
+Rows are those of simulated events for the model that comes with the program, random ones for a trained model, and drawn
+from the model's own thresholds for any other. All on one thread, in CPU time; the least of several passes counts, so
+that other work on the machine matters little.
 """
 
+import argparse
 import ctypes
+import functools
 import json
 import math
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xgboost
@@ -25,11 +29,10 @@ from ttbar.simulate import simulate
 from ttbar.training import matched_events
 from ttbar.worker import Worker
 
-N_EVENTS, N_ROWS, N_FEATURES = 1000, 12, 19
-MODELS = {
-    "250 trees of 60 leaves": ({"max_depth": 40, "max_leaves": 60, "grow_policy": "lossguide"}, 250),
-    "200 trees of depth 6": ({"max_depth": 6}, 200),
-}
+ROOT_FOLDER = Path(__file__).parents[1]
+N_ROWS = 36_000
+ROWS_OF_EVENTS = (12, 60, 180)  # permutations of four, five and six jets
+N_FEATURES = 19
 LOOP = """
 void benchmark_events(const ttbar::Forest& forest, const float* rows, int n_events, int n_rows, float* margins) {
     for (int event = 0; event < n_events; ++event)
@@ -38,36 +41,51 @@ void benchmark_events(const ttbar::Forest& forest, const float* rows, int n_even
 """
 
 
-def microseconds(call: Callable[[], object], n_events: int, n_passes: int = 50) -> float:
-    """CPU time of an event, from the fastest pass."""
+def microseconds(call: Callable[[], object], n_passes: int) -> float:
+    """CPU time, from the fastest pass."""
     best = float("inf")
     for _ in range(n_passes):
         start = time.process_time()
         call()
         best = min(best, time.process_time() - start)
-    return best / n_events * 1e6
+    return best * 1e6
+
+
+def forests(booster: xgboost.Booster) -> dict[str, Any]:
+    """Read a model once for each set of instructions, the lowest first."""
+    root = load_root()
+    result = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.ubj"
+        booster.save_model(file)
+        for name in ("baseline", "avx2", "avx512"):
+            instructions = getattr(root.ttbar.Instructions, name)
+            root.ttbar.limit_instructions(instructions)
+            result[name] = root.ttbar.Forest(str(file))
+            if instructions == root.ttbar.supported_instructions():
+                break
+    return result
 
 
 def report(name: str, booster: xgboost.Booster, rows: np.ndarray) -> None:
     """Check and time one model."""
     root = load_root()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.ubj"
-        booster.save_model(file)
-        forest = root.ttbar.Forest(str(file))
     values, margins = rows.ravel(), np.empty(len(rows), np.float32)
-
-    events = rows.reshape(N_EVENTS, N_ROWS, N_FEATURES)[:200]
-
-    ours = microseconds(lambda: root.benchmark_events(forest, values, N_EVENTS, N_ROWS, margins), N_EVENTS)
-    assert np.array_equal(margins, booster.inplace_predict(rows, predict_type="margin"))
+    ours = forests(booster)
     # Not by predict, which remembers what it gave for a matrix.
-    batch = microseconds(lambda: booster.inplace_predict(rows, predict_type="margin"), N_EVENTS, 10)
-    single = microseconds(c_api(booster, events), len(events), 10)
-    print(
-        f"{name}: {ours:.1f} us/event; xgboost {batch:.1f} in one batch ({batch / ours:.1f} times), "
-        f"{single:.1f} in its C API event by event ({single / ours:.1f} times)"
-    )
+    batch = microseconds(lambda: booster.inplace_predict(rows, predict_type="margin"), 5) / len(rows)
+    expected = booster.inplace_predict(rows, predict_type="margin")
+    print(f"{name}: xgboost takes {batch:.2f} us a row in one batch; an event of")
+    for n_rows in ROWS_OF_EVENTS:
+        n_events = len(rows) // n_rows
+        events = rows.reshape(n_events, n_rows, -1)[: 6000 // n_rows]
+        single = microseconds(c_api(booster, events), 5) / len(events)
+        for instructions, forest in ours.items():
+            call = functools.partial(root.benchmark_events, forest, values, n_events, n_rows, margins)
+            each = microseconds(call, 20) / n_events
+            assert np.array_equal(margins.view(np.uint32), expected.view(np.uint32))
+            share = f"{each / n_rows / batch:.2f} of the batch, {each / single:.3f} of the C API"
+            print(f"  {n_rows:3} rows, {instructions + ':':9} {each:6.1f} us, {share}")
 
 
 def c_api(booster: xgboost.Booster, events: np.ndarray) -> Callable[[], None]:
@@ -89,13 +107,13 @@ def c_api(booster: xgboost.Booster, events: np.ndarray) -> Callable[[], None]:
 
     predict()
     last = booster.inplace_predict(events[-1], predict_type="margin")
-    assert np.array_equal(np.ctypeslib.as_array(margins, (N_ROWS,)), last)
+    assert np.array_equal(np.ctypeslib.as_array(margins, last.shape), last)
     return predict
 
 
 def simulated_rows() -> np.ndarray:
     """Features of all permutations of simulated events."""
-    simulated = 60 * N_EVENTS  # of which one in fifty matches
+    simulated = 5 * N_ROWS  # of which one in fifty matches, with twelve rows
     with tempfile.TemporaryDirectory() as folder, Worker() as worker:
         worker.call(loop.initialise, 1, agc_v1)
         dataset = worker.call(simulate, Path(folder), simulated, ["ttbar__nominal"], 1, False)
@@ -104,24 +122,48 @@ def simulated_rows() -> np.ndarray:
         unit = Unit("ttbar", "nominal", sample.good)
         result = worker.call(matched_events.extract, unit, "Events", agc_v1, agc_v1.models[0])
     events = np.concatenate(result.records)
-    return events["features"][:N_EVENTS].reshape(N_EVENTS * N_ROWS, N_FEATURES)
+    return events["features"].reshape(-1, N_FEATURES)[:N_ROWS]
+
+
+def rows_among_thresholds(booster: xgboost.Booster, random: np.random.Generator) -> np.ndarray:
+    """Rows of the thresholds of a model, each value drawn from those of its feature."""
+    trees = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]["model"]["trees"]
+    thresholds: dict[int, list[float]] = {}
+    for tree in trees:
+        for left, feature, value in zip(
+            tree["left_children"], tree["split_indices"], tree["split_conditions"], strict=True
+        ):
+            if left != -1:
+                thresholds.setdefault(feature, []).append(value)
+    columns = [random.choice(thresholds.get(feature, [0.0]), N_ROWS) for feature in range(booster.num_features())]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def main() -> None:
-    """Train and time each model."""
-    load_root().gInterpreter.Declare(LOOP)
+    """Time each model."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", action="append", default=[], type=Path, help="another model of xgboost")
+    arguments = parser.parse_args()
+    interpreter = load_root().gInterpreter
+    interpreter.Declare(f'#include "{ROOT_FOLDER}/cpp/src/forest_instructions.hpp"')
+    interpreter.Declare(LOOP)
     random = np.random.default_rng(1)
+
+    shipped = xgboost.Booster({"nthread": 1}, model_file=resource("models", "jet_assignment.json"))
+    report("shipped model", shipped, simulated_rows())
+
+    # Of the size of AGC v2's.
     train_rows = random.exponential(60, (20_000, N_FEATURES)).astype(np.float32)
     margin = 2 * np.sin(train_rows[:, 0] / 20) + np.log(train_rows[:, 1] / 60)
     labels = random.random(len(train_rows)) < 1 / (1 + np.exp(-margin))
-    matrix = xgboost.DMatrix(train_rows, labels)
-    rows = random.exponential(60, (N_EVENTS * N_ROWS, N_FEATURES)).astype(np.float32)
-    common = {"objective": "binary:logistic", "eta": 0.1, "nthread": 1}
-    for name, (parameters, n_trees) in MODELS.items():
-        report(name, xgboost.train(common | parameters, matrix, n_trees), rows)
+    parameters = {"objective": "binary:logistic", "eta": 0.1, "nthread": 1}
+    parameters |= {"max_depth": 40, "max_leaves": 230, "grow_policy": "lossguide"}
+    deep = xgboost.train(parameters, xgboost.DMatrix(train_rows, labels), 58)
+    report("58 trees of 230 leaves", deep, random.exponential(60, (N_ROWS, N_FEATURES)).astype(np.float32))
 
-    shipped = xgboost.Booster({"nthread": 1}, model_file=resource("models", "jet_assignment.json"))
-    report(f"shipped model, {shipped.num_boosted_rounds()} trees", shipped, simulated_rows())
+    for path in arguments.model:
+        booster = xgboost.Booster({"nthread": 1}, model_file=path)
+        report(str(path), booster, rows_among_thresholds(booster, random))
 
 
 if __name__ == "__main__":

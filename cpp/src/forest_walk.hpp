@@ -42,7 +42,7 @@ inline std::size_t exit_of(std::uint64_t right) {
 ///     - right(tile, ranks): bits of the nodes where a row of these ranks goes right
 template <typename Instructions>
 void walk(const TileChain& chain, const float* const* rows, float* sums) {
-    constexpr int steps_between_checks = 8;
+    constexpr int steps_between_checks = 4;
     alignas(64) std::int8_t ranks[block][Instructions::max_slots];
     for (std::size_t i = 0; i < chain.n_slots; ++i) {
         const TileSlot& slot = chain.slots[i];

@@ -195,8 +195,8 @@ float leaf_of(const json& tree, const float* row) {
     std::size_t node = 0;
     while (tree["left_children"][node] != -1) {
         const float value = row[tree["split_indices"][node].get<std::size_t>()];
-        const bool left = std::isnan(value) ? tree["default_left"][node] == 1
-                                            : value < tree["split_conditions"][node].get<float>();
+        const bool left =
+            std::isnan(value) ? tree["default_left"][node] == 1 : value < tree["split_conditions"][node].get<float>();
         node = tree[left ? "left_children" : "right_children"][node];
     }
     return tree["split_conditions"][node];
@@ -314,10 +314,13 @@ TEST_CASE("Leaves are added in float32, in the order of the trees, to the base s
     CHECK(margins(read(model({leaf(0)}, 2, "0.083")), {0, 0}) == std::vector<float>{base_margin});
 }
 
-TEST_CASE("A sum of negative zeros stays one") {
+TEST_CASE("A sum of negative zeros stays one, until another zero is added") {
     const float sum = margins(read(model({stump(0, 1, -0.0F, -0.0F), stump(0, 1, -0.0F, -0.0F)})), {0, 0})[0];
     CHECK(sum == 0);
     CHECK(std::signbit(sum));
+    const float zero = margins(read(model({leaf(-0.0F), leaf(0.0F)})), {0, 0})[0];
+    CHECK(zero == 0);
+    CHECK_FALSE(std::signbit(zero));
 }
 
 TEST_CASE("Probabilities") {
