@@ -15,8 +15,8 @@ from rich.table import Table
 from scipy import ndimage
 
 from ttbar.errors import InputError
-from ttbar.reading import read_json
 from ttbar.results.histograms import read
+from ttbar.results.reference import is_reference, read_reference
 from ttbar.shown import Shown
 
 Values = NDArray[np.float64]
@@ -132,7 +132,7 @@ def validate(a: Path, b: Path, relative: float = RELATIVE) -> Comparison:
     InputError
         If a file cannot be read or has no histograms, or both are JSON.
     """
-    if all(path.suffix == ".json" for path in (a, b)):
+    if is_reference(a) and is_reference(b):
         raise InputError(f"{a} and {b} are both JSON: one of them has to be a ROOT file")
     first, second = _aligned(_load(a), _load(b))
     common = [name for name in first if name in second]
@@ -151,8 +151,8 @@ def validate(a: Path, b: Path, relative: float = RELATIVE) -> Comparison:
 
 def _load(path: Path) -> dict[str, Histogram]:
     """Read a file of either kind."""
-    if path.suffix == ".json":
-        histograms = _load_reference(path)
+    if is_reference(path):
+        histograms = {name: Histogram((edges,), values, None) for name, (edges, values) in read_reference(path).items()}
     else:
         histograms = {
             name: Histogram(
@@ -171,24 +171,6 @@ def _variances(histogram: hist.Hist[Any]) -> Values | None:
     """Give the sums of squared weights, if they are known."""
     variances = histogram.variances(flow=True)
     return None if variances is None else np.asarray(variances, dtype=np.float64)
-
-
-def _load_reference(path: Path) -> dict[str, Histogram]:
-    """Read a JSON reference."""
-    try:
-        return {
-            # ROOT's way to number versions of an object.
-            name.partition(";")[0]: Histogram(
-                (np.array(content["edges"], dtype=np.float64),),
-                np.array(content["contents"], dtype=np.float64),
-                None,
-            )
-            for name, content in read_json(path, any_number=True).items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(
-            f'{path}: not of the form {{name: {{"edges": [...], "contents": [...]}}}} ({error!r})'
-        ) from None
 
 
 def _aligned(a: dict[str, Histogram], b: dict[str, Histogram]) -> tuple[dict[str, Histogram], dict[str, Histogram]]:
