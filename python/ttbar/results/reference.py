@@ -16,6 +16,9 @@ from ttbar.results.template_file import HistogramFile, HistogramSource, Values, 
 WHOLE = 0.01
 """A number of events may be so far from a whole one: contents are published with nine digits."""
 
+CHANCE = 1e-3
+"""So probable may it be that a weight is found where there is none; otherwise it is not taken."""
+
 MOST_EVENTS = 1_000_000
 """The least populated bin does not have more events."""
 
@@ -130,7 +133,7 @@ class ReferenceFile:
 def sums_of_squares(contents: Mapping[str, Values], analysis: Analysis) -> Iterator[tuple[str, Values]]:
     """Find the sums of squared weights of histograms of which only the contents are known.
 
-    All events of a simulation have one weight, so that contents are whole numbers of it. A variation that changes
+    All events of a simulation have one weight, of which contents are multiples. A variation that changes
     weights is taken to change all weights of a bin alike.
 
     Parameters
@@ -168,7 +171,7 @@ def sums_of_squares(contents: Mapping[str, Values], analysis: Analysis) -> Itera
 
 
 def common_weight(parts: Sequence[Values]) -> float | None:
-    """Find the largest weight of which all contents are whole numbers.
+    """Find the largest weight of which all contents are multiples.
 
     Parameters
     ----------
@@ -190,7 +193,9 @@ def common_weight(parts: Sequence[Values]) -> float | None:
         for value in values[::-1] / values[0]:
             tried[tried] = _whole(value * events[tried])
         if tried.any():
-            return float(values[0] / events[tried][0])
+            found = int(events[tried][0])
+            # Numbers that are anything are near whole ones now and then.
+            return float(values[0] / found) if found * (2 * WHOLE) ** (len(values) - 1) < CHANCE else None
     return None
 
 
