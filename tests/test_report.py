@@ -128,6 +128,30 @@ def test_pictures_come_with_their_texts(output):
     assert all(image["src"].startswith("data:image/png;base64,") for image in images)
 
 
+def test_it_says_what_the_fit_was_carried_over_to(output):
+    def carried(bins, left_out):
+        return lambda fit: fit.update(carried_over={"name": "features", "bins": bins, "left_out": left_out})
+
+    change(output / "fit.json", carried({"mass of W jets": {}, "b tag": {}}, ["there are no histograms of pt"]))
+    text = written(output).text
+    assert "The fit has not seen the 2 quantities" in text
+    assert "Left out there: there are no histograms of pt." in text
+    change(output / "fit.json", carried({}, []))
+    assert "could not be carried over" in written(output).text
+    change(output / "fit.json", lambda fit: fit.pop("carried_over"))
+    assert "carried" not in written(output).text
+
+
+def test_a_grid_has_the_whole_width(output):
+    figure = Figure(figsize=(20, 15))
+    save(figure, output / FOLDER, "fit_features_postfit", "features after the fit", "Many small pictures")
+    markup = written(output)
+    classes = [attributes.get("class") for attributes in markup.all("figure")]
+    assert classes.count("wide") == 1
+    wide = classes.index("wide")
+    assert markup.all("img")[wide]["alt"] == "Many small pictures"
+
+
 @pytest.mark.parametrize(
     ("missing", "expected"),
     [

@@ -1,15 +1,19 @@
 """The comparison of histograms: what it calls different, and what it does not."""
 
 import json
+from dataclasses import replace
 
 import hist
 import numpy as np
 import pytest
+import synthetic
 import uproot
 from rich.console import Console
 from synthetic import histogram
 
+from ttbar.analyses import agc_v2
 from ttbar.errors import InputError
+from ttbar.jobs.normalise import pseudodata
 from ttbar.results.histograms import write
 from ttbar.results.validate import validate
 
@@ -306,9 +310,10 @@ class TestReference:
         path = tmp_path / "more.root"
         write(path, {NAME: histogram("4j1b", "ttbar"), "4j1b_wjets": histogram("4j1b", "wjets")})
         comparison = validate(path, reference(contents))
-        assert [(each.name, each.what) for each in comparison.differences] == [
-            ("observable/4j1b_wjets", "missing in B")
-        ]
+        assert comparison.equal
+        assert comparison.differences == ()
+        assert comparison.apart == {"not in the reference": 1}
+        assert "1 histogram compared: none differ; 1 not compared: not in the reference" in shown(comparison)
 
     def test_flat_root_files_work_the_same(self, tmp_path, file):
         with uproot.recreate(tmp_path / "flat.root") as flat:
@@ -334,6 +339,111 @@ class TestReference:
         path = reference(contents)
         with pytest.raises(InputError, match="both JSON"):
             validate(path, path)
+
+
+class TestPublished:
+    """A run of agc-v2 and the histograms that the field publishes of it: both regions, no features."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def ours(cls):
+        some = [each for _, each in agc_v2.analysis.histograms if each.name in ("4j1b", "4j2b", "mass_w1w2")]
+        regions = [
+            replace(region, histograms=tuple(each for each in region.histograms if each in some))
+            for region in agc_v2.analysis.regions
+        ]
+        fit = replace(agc_v2.analysis.fit, carried_to=())
+        analysis = replace(agc_v2.analysis, regions=tuple(regions), fit=fit)
+        made = synthetic.histograms(analysis=analysis)
+        return made | dict(pseudodata(analysis, made))
+
+    @pytest.fixture
+    def compared(self, ours, tmp_path):
+        def compare(change=lambda published: None, **options):
+            published = {name: each.values(flow=True).copy() for name, each in ours.items() if name.startswith("4j")}
+            for name, values in published.items():
+                if name.endswith("_pt_res_up"):
+                    values[5:9] *= 1.1
+            change(published)
+            edges = np.linspace(50, 550, 26).tolist()
+            content = {name: {"edges": edges, "contents": each.tolist()} for name, each in published.items()}
+            (tmp_path / "published.json").write_text(json.dumps(content))
+            write(tmp_path / "ours.root", ours)
+            return validate(tmp_path / "ours.root", tmp_path / "published.json", **options)
+
+        return compare
+
+    def test_random_numbers_are_set_apart_and_the_numbers_are_right(self, compared):
+        comparison = compared()
+        assert comparison.equal
+        assert comparison.compared == 124 - 10
+        assert sorted(comparison.apart.values()) == [10, 62]
+        text = " ".join(shown(comparison).split())
+        assert "114 histograms compared: none differ; " in text
+        assert "10 not compared: *_pt_res_up, since the random numbers" in text
+        assert "62 not compared: not in the reference" in text
+
+    def test_what_differs_is_counted_once(self, compared):
+        def differ(published):
+            for name in ("4j1b_ttbar", "4j2b_wjets_scale_var_up"):
+                published[name][6] *= 1.2
+            published["4j2b_ttbar"][8:10] += (-WEIGHT, WEIGHT)
+            published["4j2b_ttbar_pt_res_up"][:] = 0
+
+        comparison = compared(differ)
+        assert not comparison.equal
+        names = {each.name for each in comparison.differences}
+        assert names == {"4j1b_ttbar", "4j2b_wjets_scale_var_up", "4j2b_ttbar"}
+        assert (
+            "114 histograms compared: 2 differ, in 1 an event or a few are on the other side of a bin edge, 111 are"
+            in (" ".join(shown(comparison).split()))
+        )
+
+    def test_a_migration_of_a_part_is_one_of_the_pseudodata(self, compared):
+        def move(published):
+            published["4j2b_ttbar_ME_var"][8:10] += (-WEIGHT, WEIGHT)
+            published["4j2b_pseudodata"][8:10] += (-WEIGHT / 2, WEIGHT / 2)
+
+        comparison = compared(move)
+        assert comparison.equal
+        assert {each.name for each in comparison.differences} == {"4j2b_ttbar_ME_var", "4j2b_pseudodata"}
+
+        def grow(published):
+            published["4j2b_pseudodata"][8] += WEIGHT
+
+        assert not compared(grow).equal
+
+    def test_what_the_run_lacks_is_a_difference(self, compared):
+        comparison = compared(lambda published: published.update({"4j1b_zjets": published["4j1b_ttbar"]}))
+        assert not comparison.equal
+        assert [(each.name, each.what) for each in comparison.differences] == [("4j1b_zjets", "missing in A")]
+
+
+class TestIgnore:
+    def test_names_are_left_out_by_patterns(self, files):
+        assert not files(scale(1.1)).equal
+        comparison = files(scale(1.1), ignore=["*4j1b_tt*"])
+        assert comparison.equal
+        assert comparison.compared == 3
+        assert comparison.apart == {"left out as you wish (--ignore)": 3}
+        assert files(scale(1.1), ignore=["4j1b_ttbar"]).compared == 3  # also in folders
+        assert not files(scale(1.1), ignore=["observable/*"]).equal
+        assert files(scale(1.1), ignore=["observable/*", "deltaR/*", "4j1b_[st]*"]).compared == 1
+
+    def test_what_is_left_out_is_not_missing(self, tmp_path):
+        write(tmp_path / "a.root", {NAME: histogram("4j1b", "ttbar"), "only_a": histogram("4j1b", "wjets")})
+        write(tmp_path / "b.root", {NAME: histogram("4j1b", "ttbar")})
+        assert validate(tmp_path / "a.root", tmp_path / "b.root", ignore=["only_*"]).equal
+
+    def test_something_must_be_left(self, files):
+        with pytest.raises(InputError, match="no histogram in common but what is left out"):
+            files(ignore=["*"])
+
+    def test_random_numbers_of_two_runs_are_compared(self, tmp_path):
+        name = "4j1b_ttbar_pt_res_up"
+        write(tmp_path / "a.root", {name: histogram("4j1b", "ttbar")})
+        write(tmp_path / "b.root", {name: histogram("4j1b", "ttbar") * 1.1})
+        assert not validate(tmp_path / "a.root", tmp_path / "b.root").equal
 
 
 class TestBadInput:

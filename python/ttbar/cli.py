@@ -490,18 +490,25 @@ def report(output: Path, analysis: str | None) -> None:
 @cli.command(
     epilog="""\b
 Example:
-  ttbar validate output/histograms.root reference.json"""
+  ttbar validate output/histograms.root reference.json --ignore '*_scale_var_*'"""
 )
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
-def validate(a: Path, b: Path) -> None:
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="GLOB",
+    help="Leave out the histograms with names like this, as a shell takes it; repeatable.",
+)
+def validate(a: Path, b: Path, ignore: tuple[str, ...]) -> None:
     """Compare two sets of histograms: ROOT files, or one and a JSON reference.
 
-    Ends with exit code 1 if they differ.
+    Not compared is what a reference lacks, and what it has of variations with random numbers. Ends with exit code 1 if
+    they differ.
     """
     from ttbar import interface
 
-    comparison = interface.validate(a, b)
+    comparison = interface.validate(a, b, ignore=ignore)
     progress.show(comparison)
     if not comparison.equal:
         click.get_current_context().exit(1)

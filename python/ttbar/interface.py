@@ -332,13 +332,15 @@ def plot(histograms: PathLike, output: PathLike, *, analysis: AnalysisLike | Non
 
 
 @job
-def validate(a: PathLike, b: PathLike) -> "Comparison":
+def validate(a: PathLike, b: PathLike, *, ignore: str | Sequence[str] = ()) -> "Comparison":
     """Compare two sets of histograms, bin by bin.
 
     Parameters
     ----------
     a, b : path-like
         ROOT files, or one and a JSON reference.
+    ignore : str or sequence of str
+        Patterns of names of histograms that are left out, e.g. `*_pt_res_up`.
 
     Returns
     -------
@@ -353,7 +355,7 @@ def validate(a: PathLike, b: PathLike) -> "Comparison":
     from ttbar.results.validate import validate as compare
 
     progress.now("Comparing")
-    return compare(Path(a), Path(b))
+    return compare(Path(a), Path(b), ignore=(ignore,) if isinstance(ignore, str) else ignore)
 
 
 def wanted(

@@ -13,12 +13,14 @@ from ttbar.errors import AnalysisError
 from ttbar.output import prepare, write_json, written_whole
 from ttbar.progress import now, say
 from ttbar.results import fit_configuration, fit_plots
+from ttbar.results.carry_over import carry_over, find
 from ttbar.results.fit_configuration import Settings
 from ttbar.results.fit_content import add_result, describe, tables
 from ttbar.results.likelihood import COVARIANCE_TOLERANCE, minimise, quiet, rank, with_exact_covariance
 from ttbar.results.likelihood import scan as scan_likelihood
+from ttbar.results.reference import open_histograms
 from ttbar.results.style import FOLDER
-from ttbar.results.template_file import HistogramFile, Planned
+from ttbar.results.template_file import Planned
 from ttbar.results.templates import Templates, collect
 from ttbar.results.workspace import build_workspace
 
@@ -42,7 +44,7 @@ def fit(
     Parameters
     ----------
     histograms : pathlib.Path
-        ROOT file with histograms.
+        ROOT file with histograms, or a JSON reference.
     output : pathlib.Path
         Results folder.
     analysis : Analysis
@@ -69,8 +71,9 @@ def fit(
         If the fit does not converge; `fit.json` then says so, and plots show what was to be fitted.
     """
     settings = _settings(config, analysis, variable)
-    with HistogramFile(histograms) as file:
+    with open_histograms(histograms, analysis) as file:
         templates = collect(file, settings, analysis)
+        carried = find(file, analysis) if config is None else None
     prepare(output, OUTPUTS)
     used = output / fit_configuration.FILE
     if config is None or config.resolve() != used.resolve():
@@ -88,13 +91,15 @@ def fit(
         with quiet() as notes:
             best = _best_fit(model, data, notes)
             add_result(content, templates, analysis, model, data, best)
+            if carried is not None:
+                content["carried_over"] = carry_over(carried, analysis, best)
     except AnalysisError as error:
         write_failure(output, str(error), content)
         with quiet():
             fit_plots.draw(content, output)
         raise AnalysisError(f"{error}; {_where_to_look(templates)} {output / 'fit.json'}") from None
     content |= {"status": "complete", "notes": notes}
-    for note in notes:
+    for note in (*notes, *content.get("carried_over", {}).get("left_out", ())[:1]):
         say(f"fit: {note}")
     with written_whole(output / "yields.txt") as beside:
         beside.write_text(tables(content), encoding="utf-8")

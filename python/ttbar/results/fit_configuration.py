@@ -406,8 +406,11 @@ def unused(config: Settings, analysis: Analysis, there: Iterable[str]) -> Iterat
     fitted = {key for key, name in names.items() if name in used}
     histograms = {histogram for histogram, _ in fitted}
     processes = {process for _, process in fitted}
+    carried_to = {region.histogram for region in analysis.fit.carried_to}
     for _, histogram in analysis.histograms:
-        if histogram.name not in histograms and any(names[histogram.name, p.name] in there for p in analysis.processes):
+        if histogram.name not in histograms | carried_to and any(
+            names[histogram.name, p.name] in there for p in analysis.processes
+        ):
             yield f"histogram {histogram.name}: no region of the fit uses it"
     for process in analysis.processes:
         if process.name not in processes and any(names[histogram, process.name] in there for histogram in histograms):

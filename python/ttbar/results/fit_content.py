@@ -44,7 +44,7 @@ def describe(templates: Templates, analysis: Analysis, model: pyhf.Model) -> dic
         "parameter_of_interest": str(model.config.poi_name),
         "samples": _appearance(templates.config, analysis),
         "yields": {"prefit": _yields(templates, prediction)},
-        "bins": _bins(templates, analysis, prediction),
+        "bins": bins(templates, analysis, prediction),
         "checks": [asdict(check) for check in templates.checks],
         "left_out": list(templates.left_out),
     }
@@ -80,7 +80,7 @@ def add_result(
     content["correlation"] = {"labels": best.labels, "matrix": np.asarray(best.corr_mat).tolist()}
     content["goodness_of_fit"] = _goodness_of_fit(model, data, best)
     content["yields"]["postfit"] = _yields(templates, prediction)
-    for region, contents in _predicted(templates, prediction).items():
+    for region, contents in predicted_bins(templates, prediction).items():
         content["bins"][region]["postfit"] = contents
     predicted = _cross_section(templates.config, analysis)
     if predicted is not None:
@@ -195,10 +195,25 @@ def _yields(templates: Templates, prediction: ModelPrediction) -> dict[str, Any]
     return content
 
 
-def _bins(templates: Templates, analysis: Analysis, prediction: ModelPrediction) -> dict[str, Any]:
-    """Edges, data and the prediction before the fit with its uncertainty in each bin, enough for plots."""
+def bins(templates: Templates, analysis: Analysis, prediction: ModelPrediction) -> dict[str, Any]:
+    """Give edges, data and the prediction before the fit with its uncertainty in each bin, enough for plots.
+
+    Parameters
+    ----------
+    templates : Templates
+        What the model is made of.
+    analysis : Analysis
+        The analysis.
+    prediction : cabinetry.model_utils.ModelPrediction
+        The prediction before the fit.
+
+    Returns
+    -------
+    dict
+        The content by region.
+    """
     data = data_of(templates.config)["Name"]
-    predicted = _predicted(templates, prediction)
+    predicted = predicted_bins(templates, prediction)
     content: dict[str, Any] = {}
     for region in templates.config["Regions"]:
         observed = templates.histograms[region["Name"], data, "", None]
@@ -211,8 +226,21 @@ def _bins(templates: Templates, analysis: Analysis, prediction: ModelPrediction)
     return content
 
 
-def _predicted(templates: Templates, prediction: ModelPrediction) -> dict[str, Any]:
-    """Events in each bin of each region, by sample and in total."""
+def predicted_bins(templates: Templates, prediction: ModelPrediction) -> dict[str, Any]:
+    """Give the events in each bin of each region, by sample and in total.
+
+    Parameters
+    ----------
+    templates : Templates
+        What the model is made of.
+    prediction : cabinetry.model_utils.ModelPrediction
+        The prediction.
+
+    Returns
+    -------
+    dict
+        The content by region.
+    """
     content = {}
     for channel, region, samples in _region_samples(templates, prediction):
         yields = prediction.model_yields[channel]

@@ -16,13 +16,15 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ttbar.output import prepare
-from ttbar.results.style import FOLDER, drawable, save
+from ttbar.results.style import FOLDER, GridFigure, drawable, finish_grid, grid, save
 
 PREFIX = "fit_"
 """Begins the name of each file."""
 
 RANKED = 20
 """A ranking shows this many parameters."""
+
+RATIO = "data / model"
 
 LONGEST = 50
 """Longer names are shortened, in plots and in names of files."""
@@ -39,17 +41,29 @@ def draw(fit: Mapping[str, Any], output: Path) -> None:
         Results folder; plots go to its `plots/`, as PNG and PDF.
     """
     prepare(output / FOLDER, ())
-    files = dict(zip(fit["bins"], _files(fit["bins"]), strict=True))
-    for stage, when in (("prefit", "before"), ("postfit", "after")):
+    carried = fit.get("carried_over", {})
+    *names, together = _files([*fit["bins"], carried.get("name", "")])
+    files = dict(zip(fit["bins"], names, strict=True))
+    for stage in ("prefit", "postfit"):
         for region, content in fit["bins"].items():
             if stage in content:
                 _save(
                     _data_and_model(fit, region, stage),
                     output,
                     f"{files[region]}_{stage}",
-                    f"{region} {when} the fit",
-                    f"Stacked samples and the fitted data in {region} {when} the fit, and their ratio.",
+                    f"{region} {_when(stage)}",
+                    f"Stacked samples and the fitted data in {region} {_when(stage)}, and their ratio.",
                 )
+        if carried.get("bins"):
+            _save(
+                _carried_over(fit, stage),
+                output,
+                f"{together}_{stage}",
+                f"{carried['name']} {_when(stage)}; they are not fitted".replace("_", " "),
+                f"{len(carried['bins'])} small pictures side by side, each with stacked samples {_when(stage)} and "
+                f"{'pseudodata' if fit['pseudodata'] else 'data'} in bins of a quantity that is not fitted, and their "
+                f"ratio below. Hatched: the uncertainty. The quantities, row by row: {', '.join(carried['bins'])}.",
+            )
     if "parameters" not in fit:  # it failed
         return
     if _pulled(fit):
@@ -101,24 +115,58 @@ def _style() -> Iterator[None]:
         yield
 
 
+def _collisions(fit: Mapping[str, Any]) -> str:
+    """Luminosity and energy."""
+    return rf"{fit['luminosity'] / 1000:.1f} fb$^{{-1}}$ (13 TeV)"
+
+
 def _annotate(axes: Axes, fit: Mapping[str, Any]) -> None:
     """Say what was collided, above the axes."""
-    text = rf"{fit['luminosity'] / 1000:.1f} fb$^{{-1}}$ (13 TeV)"
-    axes.text(1, 1.01, text, transform=axes.transAxes, ha="right", va="bottom", fontsize="small")
+    axes.text(1, 1.01, _collisions(fit), transform=axes.transAxes, ha="right", va="bottom", fontsize="small")
 
 
 @_style()
 def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
     """Stacked samples and data, and the ratio of data to their sum."""
     content = fit["bins"][region]
+    figure = Figure(figsize=(10, 10), layout=ConstrainedLayoutEngine(h_pad=0.03, hspace=0))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    top = _paint(upper, lower, fit, content, stage)
+    upper.set_ylim(0, 1.45 * top)
+    upper.set_ylabel(f"Events / {_width(np.asarray(content['edges']), _text(content['label']))}")
+    handles, labels = upper.get_legend_handles_labels()
+    upper.legend(handles[::-1], labels[::-1], ncols=2, loc="upper right")
+    upper.text(0.04, 0.95, f"{_text(region)}\n{_when(stage)}", transform=upper.transAxes, va="top")
+    _annotate(upper, fit)
+    lower.set_ylabel(RATIO, loc="center")
+    figure.align_ylabels()
+    return figure
+
+
+def _carried_over(fit: Mapping[str, Any], stage: str) -> Figure:
+    """What the fit predicts of histograms that were not fitted, side by side."""
+    regions = fit["carried_over"]["bins"]
+    with matplotlib.style.context(GridFigure.style):
+        figure, cells = grid(len(regions), 2.5, 1)
+        for content, (upper, lower) in zip(regions.values(), cells, strict=True):
+            top = _paint(upper, lower, fit, content, stage)
+            upper.set_ylim(0, 1.08 * top or 1)
+        headline = (f"{_when(stage).capitalize()}, not fitted", "", _collisions(fit))
+        finish_grid(figure, cells, RATIO, headline)
+    return figure
+
+
+def _when(stage: str) -> str:
+    return "before the fit" if stage == "prefit" else "after the fit"
+
+
+def _paint(upper: Axes, lower: Axes, fit: Mapping[str, Any], content: Mapping[str, Any], stage: str) -> float:
+    """Draw samples and data above their ratio, and give the height of the highest of them."""
     model = content[stage]
     edges, data = np.asarray(content["edges"]), np.asarray(content["data"])
     total, uncertainty = np.asarray(model["total"]), np.asarray(model["uncertainty"])
-    # Small contributions at the bottom, the one that is measured on top.
+    # Small contributions at the bottom, the one that is measured on top; each colour is there in each region.
     samples = sorted(model["samples"].items(), key=lambda item: sum(item[1]))
-
-    figure = Figure(figsize=(10, 10), layout=ConstrainedLayoutEngine(h_pad=0.03, hspace=0))
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     mplhep.histplot(
         [yields for _, yields in samples],
         edges,
@@ -137,34 +185,21 @@ def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
     }
     upper.stairs(total + uncertainty, edges, label="uncertainty", **band)
     errors = np.sqrt(data)
-    points = {"histtype": "errorbar", "color": "black", "markersize": 8, "xerr": False}
+    points = {"histtype": "errorbar", "color": "black", "markersize": 0.4 * mpl.rcParams["font.size"], "xerr": False}
     mplhep.histplot(data, edges, yerr=errors, label="pseudodata" if fit["pseudodata"] else "data", ax=upper, **points)
-    upper.set_ylim(0, 1.45 * max(np.max(total + uncertainty), np.max(data + errors)))
-    label = _text(content["label"])
-    upper.set_ylabel(f"Events / {_width(edges, label)}")
     upper.set_xlabel("")
-    handles, labels = upper.get_legend_handles_labels()
-    upper.legend(handles[::-1], labels[::-1], ncols=2, loc="upper right")
-    upper.text(
-        0.04,
-        0.95,
-        f"{_text(region)}\n{'before' if stage == 'prefit' else 'after'} the fit",
-        transform=upper.transAxes,
-        va="top",
-    )
-    _annotate(upper, fit)
 
-    relative = uncertainty / total
+    # There is no ratio where nothing is expected.
+    expected = np.where(total > 0, total, np.nan)
+    relative, ratio, spread = uncertainty / expected, data / expected, errors / expected
     lower.stairs(1 + relative, edges, **(band | {"baseline": 1 - relative}))
     lower.axhline(1, color="0.3", linestyle="--", linewidth=1)
-    mplhep.histplot(data / total, edges, yerr=errors / total, ax=lower, **points)
-    reach = max(0.1, 1.2 * np.max(np.concatenate([np.abs(data / total - 1) + errors / total, relative])))
+    mplhep.histplot(ratio, edges, yerr=spread, ax=lower, **points)
+    reach = max(0.1, 1.2 * np.nanmax(np.concatenate([np.abs(ratio - 1) + spread, relative]), initial=0))
     lower.set_ylim(1 - min(reach, 1), 1 + min(reach, 1))
     lower.set_xlim(edges[0], edges[-1])
-    lower.set_ylabel("data / model", loc="center")
-    lower.set_xlabel(label)
-    figure.align_ylabels()
-    return figure
+    lower.set_xlabel(_text(content["label"]))
+    return float(max(np.max(total + uncertainty), np.max(data + errors)))
 
 
 def _width(edges: np.ndarray, label: str) -> str:

@@ -29,6 +29,9 @@ TEMPLATE = "report.html.jinja"
 SCHEMA = "report.schema.json"
 """What the page takes from which file."""
 
+WIDE = 1600
+"""Pictures of more pixels from left to right get a row of their own."""
+
 COST = {
     "events": ("Events processed", ""),
     "events_per_s": ("Events per second in the loop", ""),
@@ -65,6 +68,11 @@ class Picture:
     height: int
     address: str
     """Data URI."""
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the whole width of the page."""
+        return self.width > WIDE
 
 
 def report(output: Path, analysis: Analysis) -> None:

@@ -15,6 +15,7 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from ttbar.analyses.analysis import Analysis
@@ -118,14 +119,18 @@ def grid(number: int, *heights: float) -> tuple[GridFigure, list[list[Axes]]]:
     figure = GridFigure(figsize=(width, height))
     figure.subplots_adjust(0.9 / width, 0.6 / height, 1 - 0.15 / width, 1 - HEAD / height)
     outer = figure.add_gridspec(rows, columns, wspace=0.22, hspace=0.28)
-    return figure, [
+    cells = [
         [
-            *cell.subgridspec(len(heights), 1, height_ratios=heights, hspace=0.08)
+            *outer[place]
+            .subgridspec(len(heights), 1, height_ratios=heights, hspace=0.08)
             .subplots(sharex=True, squeeze=False)
             .flat
         ]
-        for cell in (outer[position] for position in range(number))
+        for place in range(number)
     ]
+    for panels in cells:
+        panels[-1].yaxis.set_major_locator(MaxNLocator(5, prune="both"))  # labels at the ends would touch others
+    return figure, cells
 
 
 def finish_grid(figure: GridFigure, cells: Sequence[Sequence[Axes]], ratio: str, headline: Sequence[str]) -> None:

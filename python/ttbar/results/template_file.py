@@ -128,15 +128,7 @@ class HistogramFile:
         InputError
             If it is damaged, has no bin edges where they are needed, or contents that no fit can use.
         """
-        own, values, squares = self._read(variable, name)
-        if not np.isfinite(values).all():
-            raise InputError(f"{self}: {_bins(~np.isfinite(values))} of {name} hold no finite number")
-        variances = np.maximum(values, 0) if squares is None else squares
-        if (wrong := ~(np.isfinite(variances) & (variances >= 0))).any():
-            raise InputError(
-                f"{self}: {_bins(wrong)} of {name} have a negative variance, or one that is no finite number"
-            )
-        return merged(f"{self}: {name}", own, values, variances, edges)
+        return template(str(self), name, *self._read(variable, name), edges)
 
     def _read(self, variable: str, name: str) -> tuple[Values, Values, Values | None]:
         """Read edges, contents and, if there are any, sums of squared weights."""
@@ -196,6 +188,42 @@ class Planned:
         own = self._edges[variable][name]
         one = np.ones(len(own) - 1)
         return merged(f"{self}: {name}", own, one, one, edges)
+
+
+def template(
+    source: str, name: str, own: Values, values: Values, squares: Values | None, edges: Sequence[float] | None
+) -> Histogram:
+    """Make a histogram of what a file says of it, if a fit can use that.
+
+    Parameters
+    ----------
+    source, name : str
+        What to call the file and the histogram in a message.
+    own, values : numpy.ndarray
+        Its bin edges and contents.
+    squares : numpy.ndarray or None
+        Its sums of squared weights; if they are not known, its contents are taken.
+    edges : sequence of float or None
+        Edges to merge bins to; None leaves the bins as they are.
+
+    Returns
+    -------
+    cabinetry.histo.Histogram
+        The histogram.
+
+    Raises
+    ------
+    InputError
+        If it has no bin edges where they are needed, or contents that no fit can use.
+    """
+    if not np.isfinite(values).all():
+        raise InputError(f"{source}: {_bins(~np.isfinite(values))} of {name} hold no finite number")
+    variances = np.maximum(values, 0) if squares is None else squares
+    if (wrong := ~(np.isfinite(variances) & (variances >= 0))).any():
+        raise InputError(
+            f"{source}: {_bins(wrong)} of {name} have a negative variance, or one that is no finite number"
+        )
+    return merged(f"{source}: {name}", own, values, variances, edges)
 
 
 def merged(name: str, own: Values, values: Values, variances: Values, edges: Sequence[float] | None) -> Histogram:

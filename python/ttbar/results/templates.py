@@ -8,7 +8,7 @@ import numpy as np
 from cabinetry.configuration import region_contains_modifier, region_contains_sample, sample_contains_modifier
 from cabinetry.histo import Histogram
 
-from ttbar.analyses.analysis import NOMINAL, Analysis
+from ttbar.analyses.analysis import NOMINAL, PSEUDODATA, Analysis
 from ttbar.errors import InputError
 from ttbar.results import template_checks
 from ttbar.results.fit_configuration import (
@@ -43,7 +43,7 @@ class Templates:
     checks: Sequence[Check]
 
 
-def collect(source: HistogramSource, config: Settings, analysis: Analysis) -> Templates:
+def collect(source: HistogramSource, config: Settings, analysis: Analysis, *, fitted: bool = True) -> Templates:
     """Read and check the templates that a configuration asks for, as far as there are any.
 
     Parameters
@@ -54,6 +54,8 @@ def collect(source: HistogramSource, config: Settings, analysis: Analysis) -> Te
         The configuration.
     analysis : Analysis
         The analysis, which says what stands for data where there are none.
+    fitted : bool
+        Whether there is a fit to them. Otherwise empty bins remain as they are, and what is not used is not told.
 
     Returns
     -------
@@ -69,9 +71,9 @@ def collect(source: HistogramSource, config: Settings, analysis: Analysis) -> Te
     config.setdefault("Systematics", [])
     reader = _Reader(source, config, analysis)
     there = {name for region in config["Regions"] for name in reader.names(region)}
-    found = _Found(left_out=[*unused(config, analysis, there)])
+    found = _Found(left_out=[*unused(config, analysis, there)] if fitted else [])
     _choose_samples(reader, config, found)
-    _choose_binning(reader, config, found)
+    _choose_binning(reader, config, found, merge_empty=fitted)
     _read_nominal(reader, config, found)
     _read_systematics(reader, config, found)
     pseudodata = _read_data(reader, config, found, analysis)
@@ -175,7 +177,7 @@ def _insist_on_signal(reader: _Reader, config: Settings, found: _Found) -> None:
         raise InputError(f"{reader.source} has no sample that {poi} scales: {reasons}")
 
 
-def _choose_binning(reader: _Reader, config: Settings, found: _Found) -> None:
+def _choose_binning(reader: _Reader, config: Settings, found: _Found, *, merge_empty: bool) -> None:
     """Merge bins in which no sample predicts an event: a likelihood has no minimum with them."""
     for region in list(config["Regions"]):
         samples = [sample for sample in simulated(config) if region_contains_sample(region, sample)]
@@ -188,11 +190,11 @@ def _choose_binning(reader: _Reader, config: Settings, found: _Found) -> None:
                     "give the region a Binning that all have"
                 )
         merged = _without_empty(edges.tolist(), np.sum([template.yields for template in nominal], axis=0))
-        region["Binning"] = merged
+        region["Binning"] = merged if merge_empty else edges.tolist()
         if len(merged) == 1:
             config["Regions"].remove(region)
             found.left_out.append(f"region {region['Name']}: its histograms are empty")
-        elif len(merged) < len(edges):
+        elif len(merged) < len(edges) and merge_empty:
             gone = ", ".join(f"{edge:g}" for edge in edges if edge not in merged)
             detail = f"no sample predicts events on one side of {gone}"
             found.checks.append(Place(region["Name"]).check("empty bins merged with a neighbour", detail))
@@ -298,7 +300,10 @@ def _read_data(reader: _Reader, config: Settings, found: _Found, analysis: Analy
     pseudodata, parts = None, [(1.0, data)]
     if not all(there):
         pseudodata, parts = _pseudodata(analysis)
-        if not parts or not all(
+        written = {"Name": PSEUDODATA, "SamplePath": PSEUDODATA}
+        if analysis.fit.pseudodata_in_file and all(reader.has(each, reader.name(each, written)) for each in regions):
+            parts = [(1.0, written)]
+        elif not parts or not all(
             reader.has(region, reader.name(region, part)) for region in regions for _, part in parts
         ):
             pseudodata, parts = ASIMOV, [(1.0, sample) for sample in simulated(config)]

@@ -1,8 +1,10 @@
 """Comparison of two sets of histograms, bin by bin."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,10 @@ from rich.markup import escape
 from rich.table import Table
 from scipy import ndimage
 
+from ttbar.analyses.analysis import PSEUDODATA
 from ttbar.errors import InputError
-from ttbar.reading import read_json
 from ttbar.results.histograms import read
+from ttbar.results.reference import is_reference, read_reference
 from ttbar.shown import Shown
 
 Values = NDArray[np.float64]
@@ -29,6 +32,18 @@ The uncertainty matters where weights of both signs cancel: their sum can be far
 
 MIGRANTS = 1e-5
 """Share of a histogram's events that may lie on the other side of a bin edge; one always may."""
+
+
+RANDOM = "*_pt_res_up"
+"""Histograms of a reference that depend on random numbers."""
+
+RANDOM_REASON = f"{RANDOM}, since the random numbers of the reference were not published and cannot be drawn again"
+
+SUMMED = f"*_{PSEUDODATA}"
+"""Histograms that are sums of some samples, each with a weight of its own."""
+
+SUMMANDS = 3
+"""So many events may lie on the other side of a bin edge in such a sum, one of each sample."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +88,12 @@ class Comparison(Shown):
     """Number of histograms that both have."""
     differences: tuple[Difference, ...]
     """The worst first."""
+    apart: Mapping[str, int]
+    """Numbers of histograms that are not compared, by the reason why not."""
 
     @property
     def equal(self) -> bool:
-        """Whether the two agree."""
+        """Whether the two agree, as far as they can be compared."""
         return not any(difference.real for difference in self.differences)
 
     def __rich__(self) -> Group:
@@ -101,15 +118,19 @@ class Comparison(Shown):
         missing = sum(difference.missing for difference in self.differences)
         moved = sum(not difference.real for difference in self.differences)
         real = len(self.differences) - missing - moved
-        return (
-            f"{self.compared} histogram{'s' if self.compared > 1 else ''} compared: "
+        equal = self.compared - real - moved
+        parts = [
+            f"{self.compared:,} histogram{'s' if self.compared > 1 else ''} compared: "
             f"{real or 'none'} {'differs' if real == 1 else 'differ'}"
             + (f", in {moved} an event or a few are on the other side of a bin edge" if moved else "")
-            + (f"; {missing} {'is' if missing == 1 else 'are'} missing in A or B" if missing else "")
-        )
+            + (f", {equal:,} {'is' if equal == 1 else 'are'} equal" if equal and (real or moved) else "")
+        ]
+        if missing:
+            parts.append(f"{missing:,} {'is' if missing == 1 else 'are'} missing in A or B")
+        return "; ".join([*parts, *(f"{number:,} not compared: {reason}" for reason, number in self.apart.items())])
 
 
-def validate(a: Path, b: Path, relative: float = RELATIVE) -> Comparison:
+def validate(a: Path, b: Path, relative: float = RELATIVE, *, ignore: Sequence[str] = ()) -> Comparison:
     """Compare two sets of histograms, values and, if both have them, sums of squared weights.
 
     Parameters
@@ -120,24 +141,35 @@ def validate(a: Path, b: Path, relative: float = RELATIVE) -> Comparison:
         the projections of the other.
     relative : float
         Relative tolerance, see `RELATIVE`.
+    ignore : sequence of str
+        Patterns of names of histograms that are left out, as a shell takes them, with or without a folder.
 
     Returns
     -------
     Comparison
         What differs; what is infinite or not a number always does. Events that moved to a neighbouring bin are told
-        from other differences: the bins around agree in sum, and not more than `MIGRANTS` moved.
+        from other differences: the bins around agree in sum, and not more than `MIGRANTS` moved. What a reference does
+        not have is not compared, and neither is what it has of variations with random numbers.
 
     Raises
     ------
     InputError
         If a file cannot be read or has no histograms, or both are JSON.
     """
-    if all(path.suffix == ".json" for path in (a, b)):
+    if is_reference(a) and is_reference(b):
         raise InputError(f"{a} and {b} are both JSON: one of them has to be a ROOT file")
     first, second = _aligned(_load(a), _load(b))
+    apart = Counter[str]()
+    for name in [*first, *(name for name in second if name not in first)]:
+        reason = _why_apart(name, [each for each, one in ((a, first), (b, second)) if name in one], (a, b), ignore)
+        if reason:
+            apart[reason] += 1
+            first.pop(name, None)
+            second.pop(name, None)
     common = [name for name in first if name in second]
     if not common:
-        raise InputError(f"{a} and {b} have no histogram in common: compare their names")
+        left = " but what is left out" if apart else ""
+        raise InputError(f"{a} and {b} have no histogram in common{left}: compare their names")
     with np.errstate(all="ignore"):  # what overflows is found
         compared = [_difference(name, first[name], second[name], relative) for name in common]
     differences = [
@@ -146,13 +178,25 @@ def validate(a: Path, b: Path, relative: float = RELATIVE) -> Comparison:
         *(difference for difference in compared if difference is not None),
     ]
     differences.sort(key=lambda each: (not each.real, -each.largest, each.name))
-    return Comparison(a, b, len(common), tuple(differences))
+    return Comparison(a, b, len(common), tuple(differences), apart)
+
+
+def _why_apart(name: str, has: Sequence[Path], both: Sequence[Path], ignore: Sequence[str]) -> str | None:
+    """Say why a histogram is not compared, if it is not; some of the two files have it."""
+    short = name.rpartition("/")[2]
+    if any(fnmatchcase(each, pattern) for pattern in ignore for each in (name, short)):
+        return "left out as you wish (--ignore)"
+    if not any(map(is_reference, both)):
+        return None
+    if not any(map(is_reference, has)):
+        return "not in the reference"
+    return RANDOM_REASON if fnmatchcase(short, RANDOM) else None
 
 
 def _load(path: Path) -> dict[str, Histogram]:
     """Read a file of either kind."""
-    if path.suffix == ".json":
-        histograms = _load_reference(path)
+    if is_reference(path):
+        histograms = {name: Histogram((edges,), values, None) for name, (edges, values) in read_reference(path).items()}
     else:
         histograms = {
             name: Histogram(
@@ -171,24 +215,6 @@ def _variances(histogram: hist.Hist[Any]) -> Values | None:
     """Give the sums of squared weights, if they are known."""
     variances = histogram.variances(flow=True)
     return None if variances is None else np.asarray(variances, dtype=np.float64)
-
-
-def _load_reference(path: Path) -> dict[str, Histogram]:
-    """Read a JSON reference."""
-    try:
-        return {
-            # ROOT's way to number versions of an object.
-            name.partition(";")[0]: Histogram(
-                (np.array(content["edges"], dtype=np.float64),),
-                np.array(content["contents"], dtype=np.float64),
-                None,
-            )
-            for name, content in read_json(path, any_number=True).items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(
-            f'{path}: not of the form {{name: {{"edges": [...], "contents": [...]}}}} ({error!r})'
-        ) from None
 
 
 def _aligned(a: dict[str, Histogram], b: dict[str, Histogram]) -> tuple[dict[str, Histogram], dict[str, Histogram]]:
@@ -234,9 +260,10 @@ def _difference(name: str, a: Histogram, b: Histogram, relative: float) -> Diffe
     bins = int(differs.sum())
     largest = max(each.largest for each in compared)
     clusters = ndimage.value_indices(ndimage.label(differs)[0], ignore_value=0).values()
-    migrants = [_migrants(cluster, compared, a.values, variances) for cluster in clusters]
+    summed = fnmatchcase(name.rpartition("/")[2], SUMMED)
+    migrants = [_migrants(cluster, compared, a.values, variances, mixed=summed) for cluster in clusters]
     events = a.values.sum() ** 2 / variances.sum() if variances.any() else 0.0
-    if all(migrants) and sum(migrants) <= max(1, MIGRANTS * events):
+    if all(migrants) and sum(migrants) <= max(SUMMANDS if summed else 1, MIGRANTS * events):
         what = f"{sum(migrants)} event{'s' if sum(migrants) > 1 else ''} in a neighbouring bin"
         return Difference(name, what, bins, largest, migrated=sum(migrants))
     if compared[0].differs.any():
@@ -274,8 +301,13 @@ def _migrants(
     compared: Sequence[_Compared],
     values: Values,
     variances: Values,
+    *,
+    mixed: bool,
 ) -> int:
-    """Count the events that moved between the bins of a cluster; 0 if that does not explain it."""
+    """Count the events that moved between the bins of a cluster; 0 if that does not explain it.
+
+    Where weights are mixed and one of the histograms has no squares, an event can weigh less than others on average.
+    """
     if not all(abs(each.shift[cluster].sum()) <= each.tolerance[cluster].sum() < np.inf for each in compared):
         return 0
     moved = np.abs(compared[0].shift[cluster])
@@ -290,4 +322,6 @@ def _migrants(
         total = np.abs(values[cluster]).sum()
         weight = variances[cluster].sum() / total if total else 0.0
         events = moved.sum() / weight if weight else 0.0
+        if mixed and 0 < events < 2:
+            return 1
     return round(float(events) / 2) if np.isfinite(events) else 0
