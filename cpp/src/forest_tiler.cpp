@@ -13,6 +13,7 @@ namespace {
 
 std::atomic<Instructions> highest_instructions{Instructions::avx512};
 
+#ifdef __x86_64__
 Walk walk_for(std::size_t n_slots) {
     const auto available = std::min(highest_instructions.load(), supported_instructions());
     if (available >= Instructions::avx512 && n_slots <= max_slots_avx512)
@@ -21,6 +22,11 @@ Walk walk_for(std::size_t n_slots) {
         return walk_avx2;
     return nullptr;
 }
+#else
+Walk walk_for(std::size_t /*n_slots*/) {
+    return nullptr;
+}
+#endif
 
 TileSlot slot_of(const ForestRanks::Slot& slot) {
     TileSlot result;
@@ -108,11 +114,15 @@ void append(std::vector<Tile>& tiles, const Tree& tree, const ForestRanks& ranks
 } // namespace
 
 Instructions supported_instructions() noexcept {
+#ifdef __x86_64__
     const bool avx2 =
         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
     const bool avx512 =
         __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vbmi");
     return avx2 && avx512 ? Instructions::avx512 : avx2 ? Instructions::avx2 : Instructions::baseline;
+#else
+    return Instructions::baseline;
+#endif
 }
 
 void limit_instructions(Instructions highest) noexcept {
