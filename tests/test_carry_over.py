@@ -187,3 +187,4 @@ class TestFit:
     def test_a_configuration_of_ones_own_is_not_carried_over(self, path, output, tmp_path):
         content = fit(path, tmp_path, analysis=ANALYSIS, config=output / "fit.yml")
         assert "carried_over" not in content
+        assert any("not carried over to other histograms" in note for note in content["notes"])

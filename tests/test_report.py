@@ -386,6 +386,7 @@ class TestBrowser:
         browser.quit()
 
     def test_it_works(self, output, browser):
+        save(Figure(figsize=(20, 15)), output / FOLDER, "fit_features_postfit", "features", "Many small pictures")
         report(output, analysis)
         page = output / "report.html"
         # A phone.
@@ -407,7 +408,7 @@ class TestBrowser:
         assert [url for url in requests if url != page.as_uri() and not url.startswith("data:")] == []
 
         widths = browser.execute_script("return [...document.images].map(image => image.naturalWidth)")
-        assert len(widths) == 2
+        assert len(widths) == 3
         assert min(widths) > 0
         shown = browser.execute_script(
             "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"

@@ -449,7 +449,7 @@ Example:
 @click.option("--ranking", is_flag=True, help="Also compute the impact of each nuisance parameter.")
 @click.option("--scan", is_flag=True, help="Also scan the likelihood of the cross-section.")
 def fit(**options: Any) -> None:
-    """Fit the ttbar cross-section to histograms."""
+    """Fit the ttbar cross-section to histograms: a ROOT file, or JSON as they are published."""
     from ttbar import interface
 
     interface.fit(**options)

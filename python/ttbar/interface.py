@@ -271,7 +271,7 @@ def fit(
     Parameters
     ----------
     histograms : path-like
-        ROOT file of histograms.
+        ROOT file of histograms; a fit also takes JSON as they are published.
     output : path-like
         Results folder.
     analysis : str, path-like or Analysis, optional

@@ -98,6 +98,10 @@ def fit(
         with quiet():
             fit_plots.draw(content, output)
         raise AnalysisError(f"{error}; {_where_to_look(templates)} {output / 'fit.json'}") from None
+    if config is not None and analysis.fit.carried_to:
+        notes.append(
+            "the result is not carried over to other histograms: the configuration is not that of the analysis"
+        )
     content |= {"status": "complete", "notes": notes}
     for note in (*notes, *content.get("carried_over", {}).get("left_out", ())[:1]):
         say(f"fit: {note}")

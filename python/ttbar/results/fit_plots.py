@@ -152,7 +152,7 @@ def _carried_over(fit: Mapping[str, Any], stage: str) -> Figure:
             top = _paint(upper, lower, fit, content, stage)
             upper.set_ylim(0, 1.08 * top or 1)
         headline = (f"{_when(stage).capitalize()}, not fitted", "", _collisions(fit))
-        finish_grid(figure, cells, RATIO, headline)
+        finish_grid(figure, cells, RATIO.replace(" / ", " /\n"), headline)
     return figure
 
 
