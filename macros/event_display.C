@@ -23,7 +23,7 @@ int event_display(const std::string& file = "", const char* picture = "event_dis
             cone->Draw();
             TLatex().DrawLatex(eta[jets[i]] + 0.5, phi[jets[i]], Form("%s, %.0f GeV", names[role], pt[jets[i]]));
         }
-        TMarker().DrawMarker(lepton.eta, lepton.phi);
+        (new TMarker(lepton.eta, lepton.phi, kFullStar))->Draw();
         TLatex().DrawLatex(lepton.eta + 0.2, lepton.phi, Form("lepton, %.0f GeV", lepton.pt));
         std::cout << "event " << event << ": the assignment scores " << best.score << "\n";
     };

@@ -32,6 +32,7 @@ int histograms(const std::string& file = "", const std::string& process = "ttbar
             results.WriteObject(&all[key], TString(name).ReplaceAll("jet_energy:", "").ReplaceAll(":", "_"));
         }
     TCanvas canvas("canvas", "", 600, 450);
+    regions.at("4j2b")["nominal"].SetStats(false);
     regions.at("4j2b")["nominal"].Draw("colz");
     canvas.SaveAs(picture);
     return 0;

@@ -11,12 +11,14 @@ int scores(const std::string& model = shipped_model, const std::string& file = "
     const auto& forest = ttbar::model(0);
     if (forest.n_features() == ttbar::agc_v2::feature_names.size()) {
         ttbar::require_features(forest, {ttbar::agc_v2::feature_names.begin(), ttbar::agc_v2::feature_names.end()});
-        events = events.Redefine("features", "ttbar::agc_v2::permutation_features(Jet_pt, jet_scale, Jet_eta, Jet_phi, "
-                                             "Jet_mass, Jet_btagCSVV2, Jet_qgl, jets, lepton)");
-    } else
+        events = events.Define("rows", "ttbar::agc_v2::permutation_features(Jet_pt, jet_scale, Jet_eta, Jet_phi, "
+                                       "Jet_mass, Jet_btagCSVV2, Jet_qgl, jets, lepton)");
+    } else {
         ttbar::require_features(forest, {ttbar::feature_names.begin(), ttbar::feature_names.end()});
-    events = events.Define("scores", "ttbar::permutation_scores(ttbar::model(0), features)")
-                 .Define("best_score", "ttbar::best_scored_permutation(ttbar::model(0), features).score");
+        events = events.Define("rows", "features");
+    }
+    events = events.Define("scores", "ttbar::permutation_scores(ttbar::model(0), rows)")
+                 .Define("best_score", "ttbar::best_scored_permutation(ttbar::model(0), rows).score");
     auto all = events.Histo1D({"all", "all permutations;score;number", 50, 0, 1}, "scores");
     auto best = events.Histo1D({"best", "the best one;score;number", 50, 0, 1}, "best_score");
 
@@ -27,6 +29,7 @@ int scores(const std::string& model = shipped_model, const std::string& file = "
     best->SetLineColor(kRed + 1);
     best->Draw("hist same");
     canvas.BuildLegend(0.65, 0.75, 0.88, 0.88);
+    all->SetTitle("");
     canvas.SaveAs(picture);
     std::cout << "the best of " << all->GetEntries() / best->GetEntries() << " scores " << best->GetMean() << "\n";
     return 0;

@@ -1,4 +1,4 @@
-/// A selection of one's own, with the helpers: one identified muon, four hard jets, two tight b-tags. From any folder:
+/// A selection of one's own, with the helpers: one identified muon, four hard jets, two b-tags. From any folder:
 ///
 ///     root -l -b -q 'macros/selection.C("events.root")'
 #include "events.hpp"
@@ -15,11 +15,11 @@ int selection(const std::string& file = "", const char* picture = "selection.png
             .Define("jet_scale", "ttbar::uniform_jet_scale(Jet_pt, 1.)")
             .Define("jets", "ttbar::select_jets(Jet_pt, jet_scale, Jet_eta, Jet_jetId, 40., 2.4, 1)")
             .Filter("jets.size() >= 4", "four jets")
-            .Filter("ttbar::count_above(Jet_btagCSVV2, jets, 0.9) >= 2", "two b-tags")
+            .Filter("ttbar::count_above(Jet_btagCSVV2, jets, 0.8) >= 2", "two b-tags")
             .Define("h_t", "ttbar::scalar_sum(Jet_pt, jet_scale, jets)")
-            .Define("trijet", "ttbar::trijet(Jet_pt, Jet_eta, Jet_phi, Jet_mass, Jet_btagCSVV2, jets, 0.9)")
+            .Define("trijet", "ttbar::trijet(Jet_pt, Jet_eta, Jet_phi, Jet_mass, Jet_btagCSVV2, jets, 0.8)")
             .Define("m_bjj", "trijet.mass")
-            .Define("tagged", "Sum(Take(Jet_btagCSVV2, ROOT::RVecI(trijet.jets.begin(), trijet.jets.end())) > 0.9f)");
+            .Define("tagged", "Sum(Take(Jet_btagCSVV2, ROOT::RVecI(trijet.jets.begin(), trijet.jets.end())) > 0.8f)");
     auto plane = events.Histo2D({"plane", ";H_{T} [GeV];m_{bjj} [GeV]", 30, 100, 700, 30, 0, 600}, "h_t", "m_bjj");
     auto tagged = events.Histo1D({"tagged", ";b-tags in the trijet;events", 4, -0.5, 3.5}, "tagged");
 

@@ -20,12 +20,12 @@ int trijet_mass(const std::string& file = "", const char* picture = "trijet_mass
     auto assigned = events.Histo1D({"assigned", "BDT;m [GeV];events", 25, 50, 550}, "assigned");
 
     TCanvas canvas("canvas", "", 600, 450);
-    bjj->SetStats(false);
-    bjj->Draw("hist");
+    assigned->SetStats(false);
     assigned->SetLineColor(kRed + 1);
-    assigned->Draw("hist same");
+    assigned->Draw("hist");
+    bjj->Draw("hist same");
     canvas.BuildLegend(0.65, 0.75, 0.88, 0.88);
-    bjj->SetTitle("");
+    assigned->SetTitle("");
     canvas.SaveAs(picture);
     std::cout << bjj->GetEntries() << " events, on average " << bjj->GetMean() << " GeV of the trijet and "
               << assigned->GetMean() << " GeV of the BDT's jets\n";

@@ -21,7 +21,7 @@ from ttbar.inputs.files import CheckedSample
 from ttbar.inputs.source import Source
 from ttbar.jobs.normalise import final_cutflow, final_histograms, pseudodata
 from ttbar.jobs.provenance import Stopwatch, accounts, measured, provenance
-from ttbar.library import resource
+from ttbar.library import shipped
 from ttbar.progress import say
 from ttbar.results import histograms
 from ttbar.worker import Worker
@@ -131,7 +131,7 @@ def model_files(analysis: Analysis, given: Sequence[Path]) -> tuple[Path, ...]:
         If the user gave another number of models than the analysis has, or one twice.
     """
     if not given:
-        return tuple(resource(model.file) for model in analysis.models)
+        return tuple(shipped(model.file) for model in analysis.models)
     names = ", ".join(model.name for model in analysis.models)
     if len(given) != len(analysis.models):
         wanted = f"{analysis.name} takes {len(analysis.models)} ({names}), in this order, not {len(given)}"

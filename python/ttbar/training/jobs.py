@@ -15,7 +15,7 @@ from ttbar.analyses.analysis import Analysis
 from ttbar.errors import UsageError
 from ttbar.execution import loop
 from ttbar.inputs.source import Source
-from ttbar.library import resource
+from ttbar.library import shipped
 from ttbar.masking import masked
 from ttbar.output import written_whole
 from ttbar.progress import console, now, say
@@ -135,7 +135,7 @@ def validate_model(
         If the event loop fails.
     """
     analysis = replace(analysis, models=(matched_events.model_of(analysis),))
-    model = model or resource(analysis.models[0].file)
+    model = model or shipped(analysis.models[0].file)
     with Worker(partial(loop.initialise, threads, analysis, (str(model),)), source.patience) as worker:
         now("Starting ROOT")
         ready = worker.ready()
