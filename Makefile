@@ -2,7 +2,7 @@
 
 ENVIRONMENT := .venv
 BIN := $(ENVIRONMENT)/bin
-SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake cpp models tests/cpp -type f)
+SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake cpp macros models tests/cpp -type f)
 ARGS ?=
 
 .DEFAULT_GOAL := help

@@ -73,19 +73,6 @@ def test_a_root_on_the_path_or_named_to_cmake_is_taken(backend, monkeypatch, tmp
     assert not wants_root(backend)
 
 
-def test_the_macro_runs_as_the_readme_says(tmp_path):
-    """Without the environment's programs on the path."""
-    (line,) = [text for text in (CHECKOUT / "README.md").read_text().split("`") if "macros/example.C" in text]
-    command = line.replace(".venv/bin/", f"{Path(sys.executable).parent}/").split()
-    environment = {**os.environ, "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
-    picture = f'{command[-1]}("", "{tmp_path / "example.png"}")'
-    result = subprocess.run(
-        [*command[:-1], picture], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "example.png").exists()
-
-
 if os.environ.get("TTBAR_TEST_INSTALL"):  # it takes minutes and a package index
 
     def test_pip_installs_everything_into_a_new_environment(tmp_path):

@@ -10,19 +10,20 @@ namespace ttbar {
 namespace {
 
 /// The row with the highest probability, the first of equal ones.
-int best_row(const Forest& forest, const float* rows, std::size_t n_rows) {
+ScoredPermutation best_row(const Forest& forest, const float* rows, std::size_t n_rows) {
     std::array<float, n_permutations(max_assigned_jets)> scores;
     forest.probabilities(rows, n_rows, scores.data());
-    return static_cast<int>(std::max_element(scores.begin(), scores.begin() + n_rows) - scores.begin());
+    const auto best = std::max_element(scores.begin(), scores.begin() + n_rows);
+    return {static_cast<int>(best - scores.begin()), *best};
 }
 
 /// The same for permutations of four jets, with what a forest answered lately. Two entries serve the three universes
 /// of an event, of which at least two mostly agree.
-int remembered_best_row(const Forest& forest, const float* rows, std::size_t n_values) {
+ScoredPermutation remembered_best_row(const Forest& forest, const float* rows, std::size_t n_values) {
     struct Entry {
         std::uint64_t forest = 0;
         std::vector<float> rows;
-        int best = 0;
+        ScoredPermutation best;
     };
     static thread_local std::array<Entry, 2> entries;
     static thread_local std::size_t oldest = 0;
@@ -37,6 +38,12 @@ int remembered_best_row(const Forest& forest, const float* rows, std::size_t n_v
     entry.rows.assign(begin, end);
     entry.best = best_row(forest, rows, permutations.size());
     return entry.best;
+}
+
+ROOT::RVecF scores_of_rows(const Forest& forest, const float* rows, std::size_t n_rows) {
+    ROOT::RVecF scores(n_rows);
+    forest.probabilities(rows, n_rows, scores.data());
+    return scores;
 }
 
 ROOT::RVecF with_feature(const float* rows, std::size_t n_values, const ROOT::RVecI& selected, const Feature& feature) {
@@ -143,15 +150,32 @@ void require_features(const Forest& forest, const std::vector<std::string>& name
                                      ": give a model that was trained on these features");
 }
 
-int best_permutation(const Forest& forest, const PermutationFeatures& features) {
+ROOT::RVecF permutation_scores(const Forest& forest, const PermutationFeatures& features) {
+    forest.require_features(feature_names.size());
+    return scores_of_rows(forest, features.data(), permutations.size());
+}
+
+ROOT::RVecF permutation_scores(const Forest& forest, const ROOT::RVecF& features) {
+    return scores_of_rows(forest, features.data(), permutations_of_rows(features.size(), forest.n_features()).size());
+}
+
+ScoredPermutation best_scored_permutation(const Forest& forest, const PermutationFeatures& features) {
     forest.require_features(feature_names.size());
     return remembered_best_row(forest, features.data(), features.size());
 }
 
-int best_permutation(const Forest& forest, const ROOT::RVecF& features) {
+ScoredPermutation best_scored_permutation(const Forest& forest, const ROOT::RVecF& features) {
     const std::size_t n_rows = permutations_of_rows(features.size(), forest.n_features()).size();
     return n_rows == permutations.size() ? remembered_best_row(forest, features.data(), features.size())
                                          : best_row(forest, features.data(), n_rows);
+}
+
+int best_permutation(const Forest& forest, const PermutationFeatures& features) {
+    return best_scored_permutation(forest, features).index;
+}
+
+int best_permutation(const Forest& forest, const ROOT::RVecF& features) {
+    return best_scored_permutation(forest, features).index;
 }
 
 double w_jets_delta_phi(const ROOT::RVecF& phi, const ROOT::RVecI& selected, int permutation) {

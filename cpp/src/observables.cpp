@@ -10,7 +10,7 @@ namespace {
 
 /// @param pt gives the transverse momentum of a stored jet
 template <typename Pt>
-double mass_of_trijet(Pt pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
+Trijet hardest_trijet(Pt pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
                       const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag) {
     struct Jet {
         FourMomentum momentum;
@@ -23,20 +23,21 @@ double mass_of_trijet(Pt pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, con
         jets.push_back({FourMomentum::of(pt(jet), eta[jet], phi[jet], jet_mass * jet_mass), btag[jet] > min_btag});
     }
 
-    double best_pt_square = -1., best_mass = -1.;
+    Trijet best;
+    double best_pt_square = -1.;
     for (std::size_t i = 0; i < jets.size(); ++i)
         for (std::size_t j = i + 1; j < jets.size(); ++j) {
             const auto pair = jets[i].momentum + jets[j].momentum;
             const bool pair_is_tagged = jets[i].is_tagged || jets[j].is_tagged;
             for (std::size_t k = j + 1; k < jets.size(); ++k) {
-                const auto trijet = pair + jets[k].momentum;
-                if (!(pair_is_tagged || jets[k].is_tagged) || trijet.pt_square() <= best_pt_square)
+                const auto sum = pair + jets[k].momentum;
+                if (!(pair_is_tagged || jets[k].is_tagged) || sum.pt_square() <= best_pt_square)
                     continue;
-                best_pt_square = trijet.pt_square();
-                best_mass = trijet.mass();
+                best_pt_square = sum.pt_square();
+                best = {sum.mass(), {selected[i], selected[j], selected[k]}};
             }
         }
-    return best_mass;
+    return best;
 }
 
 } // namespace
@@ -48,14 +49,24 @@ double scalar_sum(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::R
     return sum;
 }
 
+Trijet trijet(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
+              const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag) {
+    return hardest_trijet([&](int jet) { return pt[jet]; }, eta, phi, mass, btag, selected, min_btag);
+}
+
+Trijet trijet(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
+              const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag) {
+    return hardest_trijet([&](int jet) { return pt[jet] * scale[jet]; }, eta, phi, mass, btag, selected, min_btag);
+}
+
 double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
                    const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag) {
-    return mass_of_trijet([&](int jet) { return pt[jet]; }, eta, phi, mass, btag, selected, min_btag);
+    return trijet(pt, eta, phi, mass, btag, selected, min_btag).mass;
 }
 
 double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
                    const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag) {
-    return mass_of_trijet([&](int jet) { return pt[jet] * scale[jet]; }, eta, phi, mass, btag, selected, min_btag);
+    return trijet(pt, scale, eta, phi, mass, btag, selected, min_btag).mass;
 }
 
 } // namespace ttbar

@@ -514,6 +514,40 @@ def validate(a: Path, b: Path, ignore: tuple[str, ...]) -> None:
         click.get_current_context().exit(1)
 
 
+PLACES = {
+    "include": ("folder of the C++ headers", ("include",)),
+    "libdir": ("folder of the C++ library", ("lib",)),
+    "cmake": ("folder for CMake's ttbar_DIR", ("lib", "cmake", "ttbar")),
+    "macros": ("folder of the ROOT macros", ("share", "ttbar", "macros")),
+    "model": ("file of the model of agc-v1", ("share", "ttbar", "models", "jet_assignment.json")),
+}
+"""What `ttbar config` can tell, and where it is in the package."""
+
+
+def _each_place(command: Command) -> Command:
+    """An option for each place, of which those given are known in their order."""
+    for name, (meaning, _) in reversed(PLACES.items()):
+        option = click.option(f"--{name}", "names", flag_value=name, multiple=True, help=f"The {meaning}.")
+        command = option(command)
+    return command
+
+
+@cli.command(
+    epilog="""\b
+Examples:
+  root -l -b -q "$(ttbar config --macros)/trijet_mass.C"
+  cmake -B build -Dttbar_DIR="$(ttbar config --cmake)"
+Without an option it tells all, in the order of this list."""
+)
+@_each_place
+def config(names: Sequence[str]) -> None:
+    """Tell where things are installed, a line for each option, in their order."""
+    from ttbar.library import resource
+
+    for name in names or PLACES:
+        click.echo(resource(*PLACES[name][1]))
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program and end with its exit code.
 

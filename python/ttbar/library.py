@@ -14,21 +14,6 @@ from typing import Any
 from ttbar.errors import AnalysisError, InputError
 from ttbar.reading import require_file
 
-HEADERS = (
-    "actions.hpp",
-    "agc_v2.hpp",
-    "jet_assignment.hpp",
-    "jet_energy.hpp",
-    "models.hpp",
-    "observables.hpp",
-    "reading.hpp",
-    "root_errors.hpp",
-    "selection.hpp",
-    "simulation.hpp",
-    "truth.hpp",
-    "weights.hpp",
-)
-
 
 def resource(*parts: str) -> Path:
     """Path of a file or folder that is installed with the package.
@@ -46,6 +31,22 @@ def resource(*parts: str) -> Path:
     if Path(*parts).is_absolute():  # not every loader of packages joins these as paths are joined
         return Path(*parts)
     return Path(str(importlib.resources.files("ttbar").joinpath(*parts)))
+
+
+def shipped(*parts: str) -> Path:
+    """Path of data that come with the program: models and macros.
+
+    Parameters
+    ----------
+    *parts
+        Path below `share/ttbar`, or an absolute one.
+
+    Returns
+    -------
+    pathlib.Path
+        Absolute path.
+    """
+    return resource("share", "ttbar", *parts)
 
 
 def code_id(*parts: str) -> str:
@@ -108,7 +109,7 @@ def declare(header: Path) -> None:
 
 @functools.cache
 def load_root() -> Any:
-    """Import ROOT, load `libttbar` and declare its headers to the interpreter.
+    """Import ROOT and declare the headers to its interpreter, which loads `libttbar` with them.
 
     The interpreter's optimisation is set here, which only works before ROOT is imported for the first time.
 
@@ -133,13 +134,10 @@ def load_root() -> Any:
         # Libraries, macros and plugins come from where ROOT is, not from wherever the program was started.
         root.gSystem.SetDynamicPath(_absolute(root.gSystem.GetDynamicPath()))
         root.gROOT.SetMacroPath(_absolute(root.gROOT.GetMacroPath()))
-        library = resource("lib", "libttbar.so")
-        if root.gSystem.Load(str(library)) < 0:
-            raise AnalysisError(f"{library} cannot be loaded: build and install the package again")
-        include = resource("include", "ttbar")
-        # By their whole paths: a folder of the environment or the working folder can have other headers of these names.
-        if not root.gInterpreter.Declare("".join(f'#include "{include / header}"\n' for header in HEADERS)):
-            raise AnalysisError(f"the headers in {include} do not compile: install the package again")
+        # By its whole path: a folder of the environment or the working folder can have another header of its name.
+        header = resource("include", "ttbar", "ttbar.hpp")
+        if not root.gInterpreter.Declare(f'#include "{header}"'):
+            raise AnalysisError(f"{header} or the library that it loads is broken: build and install the package again")
     root.gSystem.ChangeDirectory(working_folder)  # ROOT remembers where it was started
     root.gSystem.ResetSignals()  # a crash is to end a process at once, not after minutes in a debugger
     return root

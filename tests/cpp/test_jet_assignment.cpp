@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -108,4 +109,43 @@ TEST_CASE("a feature is added at the end of each row, with the stored jets of it
         CHECK(*value++ == -selected[d]);
     }
     CHECK_THROWS_AS(ttbar::with_feature(RVecF(25), selected, digits), std::invalid_argument);
+}
+
+TEST_CASE("the best permutation is the first one of the highest score") {
+    const ttbar::Forest forest(TTBAR_MODEL);
+    REQUIRE(forest.n_features() == ttbar::feature_names.size());
+    std::mt19937 random(1);
+    std::uniform_real_distribution<float> values(0.f, 200.f);
+    const auto is_first_maximum = [](const RVecF& scores, const ttbar::ScoredPermutation& best) {
+        for (std::size_t i = 0; i < scores.size(); ++i)
+            if (scores[i] > best.score || (static_cast<int>(i) < best.index && scores[i] == best.score))
+                return false;
+        return scores[best.index] == best.score;
+    };
+    for (int event = 0; event < 100; ++event) {
+        ttbar::PermutationFeatures features;
+        std::generate(features.begin(), features.end(), [&] { return values(random); });
+        const auto scores = ttbar::permutation_scores(forest, features);
+        REQUIRE(scores.size() == ttbar::permutations.size());
+        std::array<float, ttbar::permutations.size()> expected;
+        forest.probabilities(features.data(), expected.size(), expected.data());
+        CHECK(std::equal(scores.begin(), scores.end(), expected.begin()));
+        for (int time = 0; time < 2; ++time) { // the second answer is a remembered one
+            const auto best = ttbar::best_scored_permutation(forest, features);
+            CHECK(is_first_maximum(scores, best));
+            CHECK(ttbar::best_permutation(forest, features) == best.index);
+        }
+    }
+    for (const std::size_t n_jets : {4, 5, 6}) {
+        RVecF rows(ttbar::n_permutations(n_jets) * forest.n_features());
+        std::generate(rows.begin(), rows.end(), [&] { return values(random); });
+        const auto scores = ttbar::permutation_scores(forest, rows);
+        REQUIRE(scores.size() == ttbar::n_permutations(n_jets));
+        CHECK(is_first_maximum(scores, ttbar::best_scored_permutation(forest, rows)));
+        CHECK(ttbar::best_permutation(forest, rows) == ttbar::best_scored_permutation(forest, rows).index);
+    }
+    const RVecF equal(ttbar::n_permutations(5) * forest.n_features(), 1.f);
+    CHECK(ttbar::best_scored_permutation(forest, equal).index == 0);
+    CHECK_THROWS_AS(ttbar::permutation_scores(forest, RVecF(13 * 19)), std::invalid_argument);
+    CHECK_THROWS_AS(ttbar::best_scored_permutation(forest, RVecF()), std::invalid_argument);
 }

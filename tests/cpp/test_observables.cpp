@@ -36,6 +36,22 @@ TEST_CASE("the trijet of largest momentum that has a b-tag gives the mass") {
     CHECK(ttbar::trijet_mass(pt, eta, phi, mass, {0.f, 0.f, 0.f, 0.f}, all, 0.5) == -1.);
 }
 
+TEST_CASE("a trijet has the indices of its stored jets") {
+    // stored jets 0 and 3 are not selected; the hardest combination of the others is that of the nearest ones
+    const RVecF pt{500.f, 90.f, 80.f, 500.f, 70.f, 60.f}, eta(6, 0.f), phi{0.f, 2.f, 0.f, 0.f, 0.1f, 0.2f}, mass(6, 5.f);
+    const RVecI selected{5, 1, 2, 4};
+    const auto found = ttbar::trijet(pt, eta, phi, mass, RVecF(6, 1.f), selected, 0.5);
+    CHECK(found.jets == std::array{5, 2, 4});
+    CHECK(found.mass == ttbar::trijet_mass(pt, eta, phi, mass, RVecF(6, 1.f), {5, 2, 4}, 0.5));
+    // of scaled jets others can be the hardest
+    const auto scaled =
+        ttbar::trijet(pt, {1., 9., 1., 1., 1., 1.}, eta, phi, mass, {0.f, 1.f, 0.f, 0.f, 0.f, 0.f}, selected, 0.5);
+    CHECK(scaled.jets == std::array{5, 1, 4});
+    const auto none = ttbar::trijet(pt, eta, phi, mass, RVecF(6, 0.5f), selected, 0.5);
+    CHECK(none.mass == -1.);
+    CHECK(none.jets == std::array{-1, -1, -1});
+}
+
 TEST_CASE("of equal trijets the first counts") {
     // two pairs of opposite jets and one more: (0,1,2) and (0,1,3) have the same momentum but different
     // masses

@@ -3,6 +3,8 @@
 /// result.
 #pragma once
 
+#include "library.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>

@@ -150,18 +150,45 @@ ROOT::RVecF with_feature(const ROOT::RVecF& features, const ROOT::RVecI& selecte
 ///         names others or in another order
 void require_features(const Forest& forest, const std::vector<std::string>& names);
 
-/// The permutation with the highest probability, the first of equal ones. The last answers of each thread are
-/// kept, so that the universes of an event whose four jets are the same cost one evaluation.
+/// The score of each permutation: the probability that it is the right one.
 /// @param forest   model with feature_names.size() features
 /// @param features rows as from permutation_features
-/// @return index into ttbar::permutations
-int best_permutation(const Forest& forest, const PermutationFeatures& features);
+/// @return scores, in the order of ttbar::permutations
+ROOT::RVecF permutation_scores(const Forest& forest, const PermutationFeatures& features);
 
 /// The same for any number of features, and four jets or more.
 /// @param forest   model
 /// @param features a row for each permutation of four, five or six jets, of as many values as the model has features
-/// @return index into the permutations
+/// @return scores, in the order of permutations_of that number of jets
 /// @throws std::invalid_argument if there is another number of values
+ROOT::RVecF permutation_scores(const Forest& forest, const ROOT::RVecF& features);
+
+/// A permutation and how good it is.
+struct ScoredPermutation {
+    int index = 0;   ///< index into the permutations
+    float score = 0; ///< the probability that it is the right one
+};
+
+/// The permutation with the highest score, the first of equal ones. The last answers of each thread are
+/// kept, so that the universes of an event whose four jets are the same cost one evaluation.
+/// @param forest   model with feature_names.size() features
+/// @param features rows as from permutation_features
+/// @return index into ttbar::permutations, and score
+ScoredPermutation best_scored_permutation(const Forest& forest, const PermutationFeatures& features);
+
+/// The same for any number of features, and four jets or more.
+/// @param forest   model
+/// @param features a row for each permutation of four, five or six jets, of as many values as the model has features
+/// @return index into the permutations of that number of jets, and score
+/// @throws std::invalid_argument if there is another number of values
+ScoredPermutation best_scored_permutation(const Forest& forest, const ROOT::RVecF& features);
+
+/// The index of the permutation with the highest score.
+/// @param forest,features as in best_scored_permutation
+/// @return index into ttbar::permutations
+int best_permutation(const Forest& forest, const PermutationFeatures& features);
+
+/// The same for any number of features, and four jets or more.
 int best_permutation(const Forest& forest, const ROOT::RVecF& features);
 
 /// The azimuthal difference of the two jets of the W, not wrapped: between 0 and a little over 2 pi.

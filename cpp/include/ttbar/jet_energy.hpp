@@ -2,6 +2,8 @@
 /// Jet-energy universes: factors by which the transverse momenta of the jets are multiplied.
 #pragma once
 
+#include "library.hpp"
+
 #include <ROOT/RVec.hxx>
 
 #include <cstddef>

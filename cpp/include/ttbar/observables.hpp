@@ -2,7 +2,11 @@
 /// What is measured of the selected jets.
 #pragma once
 
+#include "library.hpp"
+
 #include <ROOT/RVec.hxx>
+
+#include <array>
 
 namespace ttbar {
 
@@ -13,14 +17,30 @@ namespace ttbar {
 /// @return H_T in GeV
 double scalar_sum(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::RVecI& selected);
 
-/// The mass of the hadronic top candidate: of all combinations of three selected jets in which at least one
-/// is b-tagged, the one whose four-momentum sum has the largest transverse momentum. A tie goes to the first
-/// in the order i < j < k.
+/// Three jets that may come from the hadronic top.
+struct Trijet {
+    double mass = -1.;                   ///< mass in GeV
+    std::array<int, 3> jets{-1, -1, -1}; ///< indices of the stored jets, in the order in which they were selected
+};
+
+/// The hadronic top candidate: of all combinations of three selected jets in which at least one is b-tagged, the one
+/// whose four-momentum sum has the largest transverse momentum. A tie goes to the first in the order i < j < k.
 /// @param pt,eta,phi,mass stored kinematics of the jets, pt and mass in GeV
 /// @param btag            b-tag scores
 /// @param selected        indices of the selected jets
 /// @param min_btag        what the score of a b-tagged jet must exceed
-/// @return mass in GeV; a mass squared below zero counts as zero, and without a combination the mass is -1
+/// @return mass and jets; a mass squared below zero counts as zero, and without a combination all are -1
+Trijet trijet(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
+              const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag);
+
+/// The same with scaled transverse momenta.
+/// @param scale factor for each stored jet
+Trijet trijet(const ROOT::RVecF& pt, const ROOT::RVecD& scale, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
+              const ROOT::RVecF& mass, const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag);
+
+/// The mass of the trijet.
+/// @param pt,eta,phi,mass,btag,selected,min_btag as in trijet
+/// @return mass in GeV, -1 without a trijet
 double trijet_mass(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi, const ROOT::RVecF& mass,
                    const ROOT::RVecF& btag, const ROOT::RVecI& selected, double min_btag);
 

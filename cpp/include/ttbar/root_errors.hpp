@@ -2,6 +2,8 @@
 /// Counting the errors that ROOT reports in passing and goes on after.
 #pragma once
 
+#include "library.hpp"
+
 #include <TError.h>
 
 #include <cstddef>

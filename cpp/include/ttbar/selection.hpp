@@ -2,6 +2,8 @@
 /// Selection of leptons and jets. A selection of objects is the list of their indices in the stored collection.
 #pragma once
 
+#include "library.hpp"
+
 #include <ROOT/RVec.hxx>
 
 namespace ttbar {

@@ -4,6 +4,8 @@
 /// nothing measured with them says anything about nature.
 #pragma once
 
+#include "library.hpp"
+
 #include <cstdint>
 #include <string>
 #include <vector>

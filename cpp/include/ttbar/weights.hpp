@@ -2,6 +2,8 @@
 /// Variations of the event weight.
 #pragma once
 
+#include "library.hpp"
+
 #include <ROOT/RVec.hxx>
 
 namespace ttbar {

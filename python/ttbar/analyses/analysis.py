@@ -238,7 +238,7 @@ class Model:
     name: str
     """What people call it."""
     file: str
-    """The one that comes with the program, by its path in the package; or an absolute path."""
+    """The one that comes with the program, by its path in `share/ttbar`; or an absolute path."""
     features: str
     """C++ expression of the names of its features, in the order of a row, e.g. `ttbar::feature_names`."""
     column: str

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import UsageError
-from ttbar.library import resource
+from ttbar.library import shipped
 
 
 def model_files(analysis: Analysis, given: Sequence[Path]) -> tuple[Path, ...]:
@@ -29,7 +29,7 @@ def model_files(analysis: Analysis, given: Sequence[Path]) -> tuple[Path, ...]:
         If the user gave another number of models than the analysis has, or one twice.
     """
     if not given:
-        return tuple(resource(model.file) for model in analysis.models)
+        return tuple(shipped(model.file) for model in analysis.models)
     names = ", ".join(model.name for model in analysis.models)
     if len(given) != len(analysis.models):
         wanted = f"{analysis.name} takes {len(analysis.models)} ({names}), in this order, not {len(given)}"
