@@ -24,7 +24,7 @@ from ttbar.execution import loop
 from ttbar.execution.unit import Unit
 from ttbar.inputs.dataset import load_dataset
 from ttbar.inputs.delivery import Request, deliver
-from ttbar.library import load_root, resource
+from ttbar.library import load_root, shipped
 from ttbar.simulate import simulate
 from ttbar.training import matched_events
 from ttbar.worker import Worker
@@ -149,8 +149,8 @@ def main() -> None:
     interpreter.Declare(LOOP)
     random = np.random.default_rng(1)
 
-    shipped = xgboost.Booster({"nthread": 1}, model_file=resource("models", "jet_assignment.json"))
-    report("shipped model", shipped, simulated_rows())
+    booster = xgboost.Booster({"nthread": 1}, model_file=shipped("models", "jet_assignment.json"))
+    report("shipped model", booster, simulated_rows())
 
     # Of the size of AGC v2's.
     train_rows = random.exponential(60, (20_000, N_FEATURES)).astype(np.float32)

@@ -29,14 +29,14 @@ from ttbar.execution.loop import Collect, Compile
 from ttbar.execution.unit import Cost, Partial, Unit
 from ttbar.inputs.dataset import load_dataset
 from ttbar.inputs.delivery import Request, deliver
-from ttbar.library import load_root, resource
+from ttbar.library import load_root, shipped
 from ttbar.worker import Worker
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import reference
 from reference_common import read_dataset
 
-MODEL = resource("models", "jet_assignment.json")
+MODEL = shipped("models", "jet_assignment.json")
 
 
 def read_lazily(unit: Unit) -> Partial:

@@ -178,3 +178,13 @@ def assert_equal_histograms(found: str | Path, expected: str | Path) -> None:
             for what in ("values", "variances"):
                 a, b = (getattr(file[name], what)(flow=True) for file in (one, other))
                 np.testing.assert_allclose(a, b, rtol=tolerance, atol=0, err_msg=f"{what} of {name}")
+
+
+def bits(path: Path) -> dict[str, tuple[bytes, bytes]]:
+    """Contents of all histograms of a file, to the last bit."""
+    with uproot.open(path) as file:
+        return {
+            name: (each.values(flow=True).tobytes(), each.variances(flow=True).tobytes())
+            for name, each in file.items(cycle=False)
+            if hasattr(each, "variances")
+        }

@@ -20,7 +20,7 @@ from ttbar.executors import LocalExecutor
 from ttbar.inputs.check_file import check_file
 from ttbar.inputs.dataset import InputFile
 from ttbar.inputs.files import CheckedSample, FileRecord
-from ttbar.library import load_root, resource
+from ttbar.library import load_root, shipped
 from ttbar.simulate import simulate
 
 BASE = agc_v1.analysis
@@ -30,7 +30,7 @@ BASE = agc_v1.analysis
 def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     simulate(folder, 3000, ["ttbar__nominal"], seed=5, ballast=False)
-    loop.initialise(1, BASE, [str(resource(model.file)) for model in BASE.models])
+    loop.initialise(1, BASE, [str(shipped(model.file)) for model in BASE.models])
     return next(folder.glob("*.root"))
 
 

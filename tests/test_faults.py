@@ -47,9 +47,9 @@ from reference_common import Sample
 
 from ttbar.analyses.agc_v1 import analysis as agc_v1
 from ttbar.inputs.checksum import checksum_of
-from ttbar.library import resource
+from ttbar.library import shipped
 
-MODEL = resource("models", "jet_assignment.json")
+MODEL = shipped("models", "jet_assignment.json")
 # Those without universes come first: their graph is compiled sooner, and a crash has it compiled again.
 SAMPLES = [
     f"{process.name}__{variation}" for process in agc_v1.simulated[::-1] for variation in process.variations[::-1]

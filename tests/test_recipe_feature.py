@@ -16,13 +16,13 @@ from ttbar.execution import loop
 from ttbar.execution.graph import book
 from ttbar.executors import LocalExecutor
 from ttbar.inputs.source import Source
-from ttbar.library import declare, load_root, resource
+from ttbar.library import declare, load_root, shipped
 from ttbar.simulate import simulate
 from ttbar.training import matched_events
 from ttbar.training.jobs import Options, train_model
 from ttbar.training.matched_events import MatchedEvents
 
-SHIPPED = resource("models", "jet_assignment.json")
+SHIPPED = shipped("models", "jet_assignment.json")
 
 HEADER = """
 #include "ttbar/jet_assignment.hpp"

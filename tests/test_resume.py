@@ -14,7 +14,7 @@ from compare import assert_equal_histograms
 from program import Results, assert_fails, start_processing, ttbar
 from small_disk import small_disk
 
-from ttbar.library import resource
+from ttbar.library import shipped
 from ttbar.simulate import simulate
 
 SAMPLES = ("ttbar__nominal", "ttbar__PS_var", "wjets__nominal")
@@ -182,7 +182,7 @@ def test_a_file_that_changes_after_the_check_is_found_though_it_has_as_many_even
 
 def test_a_model_that_changes_during_a_run_ends_it(toy, tmp_path, ledger):
     model = tmp_path / "model.json"
-    content = resource("models", "jet_assignment.json").read_text()
+    content = shipped("models", "jet_assignment.json").read_text()
     model.write_text(content)
     # Only a new process reads the model again.
     change = f"""

@@ -13,11 +13,11 @@ from program import Results, assert_fails, is_running, run_analysis, start_proce
 from reference_common import CROSS_SECTIONS, LUMINOSITY, Reference, read_dataset
 
 from ttbar.analyses import agc_v1
-from ttbar.library import load_root, resource
+from ttbar.library import load_root, shipped
 
 EVENTS = 20_000
 SEED = 7
-MODEL = resource("models", "jet_assignment.json")
+MODEL = shipped("models", "jet_assignment.json")
 
 
 @pytest.fixture(scope="session")

@@ -28,14 +28,14 @@ from ttbar.execution.graph import book
 from ttbar.executors import LocalExecutor
 from ttbar.inputs.dataset import load_dataset
 from ttbar.inputs.source import Source
-from ttbar.library import load_root, resource
+from ttbar.library import load_root, shipped
 from ttbar.simulate import simulate
 from ttbar.training import jobs, matched_events
 from ttbar.training.evaluation import Evaluation
 from ttbar.training.jobs import Options, train_model, validate_model
 
 EVENTS = 60_000
-SHIPPED = resource("models", "jet_assignment.json")
+SHIPPED = shipped("models", "jet_assignment.json")
 LAST_COPY = 1 << 13
 CHARGED_LEPTONS = (11, 13, 15)
 PERMUTATIONS = [p for p in itertools.permutations(range(4)) if p[0] > p[1]]

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import uproot
+from compare import bits
 from program import Results, run_analysis
 
 from ttbar.analyses import agc_v1
@@ -136,7 +136,7 @@ def made_up(unit):
 
 
 def processed(function, samples, seed=1, skip_bad=False, **options):
-    return process("Testing", samples, function, Scattered(seed), skip_bad, **options)
+    return process("Testing", samples, function, Scattered(seed), skip_bad, division=partial(divide, **options))
 
 
 @pytest.mark.parametrize("unit_events", [None, 200, 1000])
@@ -295,16 +295,6 @@ def toy(tmp_path_factory):
     return folder
 
 
-def bits(output):
-    """Contents of all histograms."""
-    with uproot.open(output / "histograms.root") as file:
-        return {
-            name: (each.values(flow=True).tobytes(), each.variances(flow=True).tobytes())
-            for name, each in file.items(cycle=False)
-            if hasattr(each, "variances")
-        }
-
-
 def run(toy, output, *options):
     result = run_analysis("--dataset", toy, "--output", output, *options)
     assert result.returncode == 0, result.stderr
@@ -315,7 +305,7 @@ def test_histograms_do_not_depend_on_the_number_of_workers(toy, tmp_path):
     dataset = toy / "TTree" / "dataset.json"
     run(dataset, tmp_path / "one", "--threads", 1, "--unit-events", 5000)
     found = run(dataset, tmp_path / "two", "--workers", 2, "--unit-events", 5000)
-    assert bits(tmp_path / "one") == bits(tmp_path / "two")
+    assert bits(tmp_path / "one" / "histograms.root") == bits(tmp_path / "two" / "histograms.root")
     assert found.json("cutflow") == Results(tmp_path / "one").json("cutflow")
     assert found.json("metrics")["workers"] == 2
     assert found.json("metrics")["events"] == 2 * EVENTS

@@ -12,7 +12,7 @@ if sys.argv and sys.argv[0] == "-m" and not sys.flags.safe_path and "ttbar" in s
 if TYPE_CHECKING:
     from ttbar import analyses
     from ttbar.errors import AnalysisError, InputError, Interrupted, TtbarError, UsageError
-    from ttbar.interface import check, fit, open, plot, run, skim, validate
+    from ttbar.interface import check, fit, merge, open, plot, run, run_unit, skim, split, validate
 
 __all__ = [
     "AnalysisError",
@@ -23,10 +23,13 @@ __all__ = [
     "analyses",
     "check",
     "fit",
+    "merge",
     "open",
     "plot",
     "run",
+    "run_unit",
     "skim",
+    "split",
     "validate",
 ]
 

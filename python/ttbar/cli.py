@@ -288,6 +288,68 @@ def skim(**options: Any) -> None:
 @cli.command(
     epilog="""\b
 Example:
+  ttbar split --dataset my.json --output pieces --unit-events 500000
+  for n in 0 1 2; do ttbar run-unit pieces $n; done      in any order, anywhere
+  ttbar merge pieces"""
+)
+@inputs(samples="all")
+@ANALYSIS
+@MODELS
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder that the units share.")
+@seed_option("jet-energy smearing", bits=64)
+@where
+@UNIT_EVENTS
+def split(**options: Any) -> None:
+    """Check a data set and divide it into units, for batch systems; their number is printed.
+
+    A manifest in the folder says what there is to do. Each unit needs the folder, the files and this program.
+    """
+    from ttbar import interface
+
+    click.echo(interface.split(**options))
+
+
+FOLDER = click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR")
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar run-unit pieces 0"""
+)
+@FOLDER
+@click.argument("number", type=click.IntRange(min=0), metavar="N")
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", default=1, show_default=True, help="Number of threads."
+)
+def run_unit(folder: Path, number: int, threads: int) -> None:
+    """Process unit N, counted from 0, of a folder that `ttbar split` has made; a finished one is left as it is."""
+    from ttbar import interface
+
+    interface.run_unit(folder, number, threads)
+
+
+@cli.command(
+    epilog="""\b
+Example:
+  ttbar merge pieces"""
+)
+@FOLDER
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="DIR", show_default="the same", help="Results folder."
+)
+@click.option("--no-plots", is_flag=True, help="Leave the plots out.")
+@click.option("--no-fit", is_flag=True, help="Leave the fit out.")
+def merge(folder: Path, output: Path | None, no_plots: bool, no_fit: bool) -> None:
+    """Make of the results of all units what a run makes; says which are missing."""
+    from ttbar import interface
+
+    interface.merge(folder, output=output, plots=not no_plots, fit=not no_fit)
+
+
+@cli.command(
+    epilog="""\b
+Example:
   ttbar simulate --output toy --events 100000 --samples ttbar__nominal,wjets__nominal"""
 )
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the files.")

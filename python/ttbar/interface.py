@@ -256,6 +256,128 @@ def skim(
 
 
 @job
+def split(
+    dataset: PathLike = "demo",
+    *,
+    output: PathLike,
+    analysis: AnalysisLike = DEFAULT,
+    model: PathLike | Sequence[PathLike] = (),
+    seed: int = 1,
+    unit_events: int | None = None,
+    executor: "Kind" = "local",
+    scheduler: str | None = None,
+    workers: int | None = None,
+    **inputs: Any,
+) -> int:
+    """Check a data set and divide it into units, which `run_unit` processes anywhere, and `merge` brings together.
+
+    Parameters
+    ----------
+    dataset, analysis, model, seed, unit_events
+        As in `run`.
+    output : path-like
+        Folder that the units share.
+    executor, scheduler, workers
+        As in `run`; the files are opened there.
+    **inputs
+        Which events, as `wanted` takes them.
+
+    Returns
+    -------
+    int
+        The number of units.
+
+    Raises
+    ------
+    UsageError
+        If the arguments are wrong by themselves.
+    InputError
+        If a file is missing or wrong.
+    """
+    from ttbar.executors import Where
+    from ttbar.jobs.batch import split as split_job
+    from ttbar.jobs.run import Options
+
+    return split_job(
+        Options(
+            source=wanted(dataset, **inputs),
+            analysis=loaded(analysis),
+            skim=None,
+            models=_paths(model),
+            threads=1,
+            output=Path(output),
+            seed=seed,
+            resume=True,
+            io_only=None,
+            where=Where(executor, scheduler, workers),
+            unit_events=unit_events,
+            plots=True,
+            fit=True,
+        )
+    )
+
+
+@job
+def run_unit(folder: PathLike, number: int, threads: int = 1) -> None:
+    """Process a unit, unless that is done.
+
+    Parameters
+    ----------
+    folder : path-like
+        What `split` made.
+    number : int
+        Number of the unit, from 0.
+    threads : int
+        Number of threads.
+
+    Raises
+    ------
+    UsageError
+        If there is no such unit.
+    InputError
+        If a file is missing or wrong.
+    AnalysisError
+        If the event loop fails, or this is another version of the program, its model or ROOT.
+    """
+    from ttbar.jobs.batch import run_unit as run_unit_job
+
+    run_unit_job(Path(folder), number, threads)
+
+
+@job
+def merge(folder: PathLike, *, output: PathLike | None = None, plots: bool = True, fit: bool = True) -> "Results":
+    """Bring the results of all units together, as a run does.
+
+    Parameters
+    ----------
+    folder : path-like
+        What `split` made.
+    output : path-like, optional
+        Results folder; by default the same.
+    plots, fit : bool
+        Whether to plot and to fit.
+
+    Returns
+    -------
+    Results
+        What is in the results folder.
+
+    Raises
+    ------
+    InputError
+        If units are missing.
+    AnalysisError
+        If the fit fails.
+    """
+    from ttbar.jobs.batch import merge as merge_job
+    from ttbar.results.folder import Results
+
+    results = Path(output or folder)
+    merge_job(Path(folder), results, plots, fit)
+    return Results(results)
+
+
+@job
 def fit(
     histograms: PathLike,
     output: PathLike,

@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -15,7 +15,7 @@ from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError, Interrupted
 from ttbar.execution import loop
 from ttbar.execution.unit import Cost, Partial, Unit
-from ttbar.execution.units import process
+from ttbar.execution.units import divide, process
 from ttbar.execution.write_skim import write
 from ttbar.executors import Executor, Where
 from ttbar.inputs.checksum import checksum_of
@@ -218,7 +218,8 @@ def make_skims(
     prepare(folder, (DATASET,))
     skims = Skims(folder.absolute(), format_, tree, analysis, executor.ready().code)
     try:
-        done, results = process("Skimming", samples, skims.make, executor, skip_bad, skims, files_each=1)
+        by_file = partial(divide, files_each=1)
+        done, results = process("Skimming", samples, skims.make, executor, skip_bad, skims, by_file)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on from the skims that are in {folder}") from None
     content: dict[str, Any] = {}

@@ -69,6 +69,10 @@ class Results:
     run: Mapping[str, Any]
     """All that results depend on apart from the files; what `json` can write."""
 
+    def has(self, unit: Unit) -> bool:
+        """Whether there is a result of a unit, whole or not."""
+        return self._path(unit).exists()
+
     def load(self, unit: Unit) -> Partial | None:
         """Find the result of a unit; None if it is not there, or not whole."""
         path = self._path(unit)
@@ -148,8 +152,7 @@ def process(
     executor: Executor,
     skip_bad: bool,
     store: Store | None = None,
-    unit_events: int | None = None,
-    files_each: int | None = None,
+    division: Callable[[CheckedSample], Iterable[Unit]] = divide,
 ) -> tuple[list[CheckedSample], dict[str, Partial]]:
     """Process all units of samples, and merge their results by sample.
 
@@ -170,8 +173,8 @@ def process(
         Whether to leave files out that turn out to be bad.
     store : Store, optional
         Where to look for results of units, and to keep them.
-    unit_events, files_each : int, optional
-        How to `divide`.
+    division : callable, optional
+        Divides a sample; parts of a file follow each other.
 
     Returns
     -------
@@ -190,7 +193,7 @@ def process(
         If not every event was processed once.
     """
     finished, partials = [], {}
-    groups = (group for sample in samples for group in _groups(sample, divide(sample, unit_events, files_each)))
+    groups = (group for sample in samples for group in _groups(sample, division(sample)))
     with Display(description, sum(sample.entries for sample in samples), "events", "compiling") as display:
         for group in _Processing(function, executor, skip_bad, store, display).in_order(groups):
             account = group.account
@@ -203,6 +206,37 @@ def process(
                 for what, events in account.merged.anomalies.items():
                     say(f"{name}: {events} event{' has' if events == 1 else 's have'} {what}")
     return finished, partials
+
+
+def process_unit(
+    unit: Unit, function: Callable[[Unit], Partial], executor: Executor, skip_bad: bool, store: Store
+) -> Mapping[str, str]:
+    """Process one unit, and keep its result or those of its files.
+
+    Parameters
+    ----------
+    unit : Unit
+        What to process.
+    function, executor, skip_bad, store
+        As in `process`.
+
+    Returns
+    -------
+    mapping of str to str
+        Files that turned out to be bad, with the reason.
+
+    Raises
+    ------
+    BadFile
+        If a file turns out to be bad and is not to be left out.
+    InputError
+        If a result cannot be kept.
+    """
+    group = _Group(_Account(CheckedSample(unit.process, unit.variation, ())), [unit])
+    with Display("Processing", unit.entries, "events", "compiling") as display:
+        for _ in _Processing(function, executor, skip_bad, store, display).in_order(iter([group])):
+            pass
+    return group.account.bad
 
 
 class _Account:

@@ -1,6 +1,6 @@
 """The main job: from a data set to the results folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -83,7 +83,7 @@ def run(options: Options) -> None:
     with options.where.start(setup, options.source.patience) as executor, ThreadPoolExecutor(1) as pool:
         progress.now("Starting ROOT")
         # Its libraries take seconds to import, meanwhile.
-        fit_check = pool.submit(_check_fit, options.analysis) if options.fit and not options.io_only else None
+        fit_check = pool.submit(check_fit, options.analysis) if options.fit and not options.io_only else None
         dataset = source.dataset_file(options.source, executor)
         try:
             listed = source.list_samples(options.source, dataset, options.analysis)
@@ -131,8 +131,19 @@ def _telling_what_is_kept(folder: Path) -> Iterator[None]:
         raise
 
 
-def _check_fit(analysis: Analysis) -> InputError | None:
-    """Why no fit can be made of what an analysis fills; None if nothing speaks against it."""
+def check_fit(analysis: Analysis) -> InputError | None:
+    """Find out whether the histograms of an analysis can be fitted.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        The analysis.
+
+    Returns
+    -------
+    InputError or None
+        Why they cannot; None if nothing speaks against it.
+    """
     from ttbar.results.fit import check_configuration
 
     try:
@@ -158,7 +169,51 @@ def _run(
     checked, tree, skimmed = _check(options, dataset, listed, executor, stopwatch)
     with stopwatch.time("process"):
         samples, partials = _process(checked, options, tree, ready, executor)
+    failure = finish(options, ready, executor.slots, samples, partials, skimmed, no_fit, stopwatch)
+    if not options.io_only:
+        output.prepare(options.output / UNITS, KEPT)
+        with suppress(OSError):  # what somebody else has put there stays
+            (options.output / UNITS).rmdir()
+    if failure:
+        raise failure
 
+
+def finish(
+    options: Options,
+    ready: Ready,
+    workers: int,
+    samples: Sequence[CheckedSample],
+    partials: Mapping[str, Partial],
+    skimmed: Skimmed | None,
+    no_fit: InputError | None,
+    stopwatch: Stopwatch,
+) -> AnalysisError | None:
+    """Make of the results of the event loop what a run writes.
+
+    Parameters
+    ----------
+    options : Options
+        What the user chose.
+    ready : Ready
+        What the event loop worked with.
+    workers : int
+        Number of processes that it ran in.
+    samples : sequence of CheckedSample
+        The samples, with what became of their files.
+    partials : mapping of str to Partial
+        Results by name of the sample.
+    skimmed : Skimmed or None
+        The skims that were made for it.
+    no_fit : InputError or None
+        Why there can be no fit, if that is known.
+    stopwatch : Stopwatch
+        How long the steps took.
+
+    Returns
+    -------
+    AnalysisError or None
+        Why the fit failed, if it did: that is for the end.
+    """
     failure = None
     if not options.io_only:
         progress.now("Writing histograms")
@@ -174,7 +229,7 @@ def _run(
 
     metrics = {
         "mode": "io-only" if options.io_only else output.FULL_RUN,
-        **measured(ready, executor.slots, samples, partials, stopwatch),
+        **measured(ready, workers, samples, partials, stopwatch),
     }
     if skimmed:
         metrics["skim_bytes_read"] = skimmed.cost.bytes_read
@@ -188,15 +243,11 @@ def _run(
             content["skimmed"] = accounts(skimmed.samples)
         write_page(options.output, content, options.analysis)
         output.write_json(options.output / "run.json", content)
-        output.prepare(options.output / UNITS, KEPT)
-        with suppress(OSError):  # what somebody else has put there stays
-            (options.output / UNITS).rmdir()
     say(
         f"{metrics['events']:,} events: {metrics['loop_wall_s']:.1f} s in the event loop,"
         f" {stopwatch.elapsed:.1f} s in all; the results are in {options.output}"
     )
-    if failure:
-        raise failure
+    return failure
 
 
 def _check(
@@ -226,6 +277,7 @@ def _process(
 ) -> tuple[list[CheckedSample], dict[str, Partial]]:
     """Run the event loop on all samples."""
     analysis = options.analysis
+    division = partial(units.divide, unit_events=options.unit_events)
     if options.io_only:
         columns = analysis.io_levels[options.io_only]
         return units.process(
@@ -234,16 +286,8 @@ def _process(
             partial(read_columns, tree=tree, columns=columns),
             executor,
             options.source.skip_bad,
-            unit_events=options.unit_events,
+            division=division,
         )
-    depends_on = {
-        "tree": tree,
-        "seed": options.seed,
-        "analysis": analysis.sha256,
-        "models": ready.models,
-        "ROOT": ready.root_version,
-        "code": ready.code,
-    }
     kept = options.output / UNITS
     if not options.resume and any(kept.glob(units.RESULT_FILES)):
         say(f"What an earlier run has left in {kept} is removed; --resume would have used it")
@@ -255,9 +299,41 @@ def _process(
         partial(analyse, tree=tree, analysis=analysis, seed=options.seed),
         executor,
         options.source.skip_bad,
-        units.Results(kept, analysis, depends_on),
-        options.unit_events,
+        store(kept, analysis, tree, options.seed, ready),
+        division,
     )
+
+
+def store(folder: Path, analysis: Analysis, tree: str, seed: int, ready: Ready) -> units.Results:
+    """Where the results of units are kept.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder.
+    analysis : Analysis
+        The analysis.
+    tree : str
+        Name of the TTree or RNTuple.
+    seed : int
+        Seed of the jet-energy smearing.
+    ready : Ready
+        What the event loop works with.
+
+    Returns
+    -------
+    Results
+        Results that depend on all of it.
+    """
+    depends_on = {
+        "tree": tree,
+        "seed": seed,
+        "analysis": analysis.sha256,
+        "models": ready.models,
+        "ROOT": ready.root_version,
+        "code": ready.code,
+    }
+    return units.Results(folder, analysis, depends_on)
 
 
 # Plots and fit are imported where they are made: it takes seconds that a run without them should not spend.
