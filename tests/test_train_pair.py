@@ -236,6 +236,12 @@ def test_a_model_of_one_half_keeps_the_name_that_the_user_gives(source, pair, tm
     assert (tmp_path / "m.json").read_bytes() == pair[1].read_bytes()
 
 
+@pytest.mark.parametrize("name", ["a/b", "../up", ""])
+def test_the_name_of_a_model_can_be_part_of_the_name_of_a_file(name):
+    with pytest.raises(ValueError, match=f"the model {name!r} needs a name of letters"):
+        replace(agc_v2.analysis, models=(EVEN, replace(ODD, name=name)))
+
+
 # Models that come with the program, and published ones.
 
 SHIPPED = (*agc_v1.analysis.models, *agc_v2.analysis.models)
