@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xgboost
 from program import assert_fails, ttbar
+from test_recipe_feature import read
 from test_reference import DATA
 from test_train import GOOD, chi_square, content, figures, table
 
@@ -18,10 +19,9 @@ from ttbar.execution import loop
 from ttbar.inputs.source import Source
 from ttbar.library import resource
 from ttbar.simulate import simulate
-from ttbar.training import boosting, matched_events
+from ttbar.training import boosting
 from ttbar.training.jobs import Options, train_model, validate_model
 from ttbar.training.matched_events import MatchedEvents
-from ttbar.worker import Worker
 
 EVENTS = 60_000
 TREES = 5
@@ -50,9 +50,7 @@ def source(folder) -> Source:
 
 @pytest.fixture(scope="module")
 def events(source) -> MatchedEvents:
-    with Worker() as worker:
-        worker.call(loop.initialise, 2, agc_v2.analysis)
-        return matched_events.read(source, agc_v2.analysis, worker)
+    return read(source, agc_v2.analysis)
 
 
 @pytest.fixture(scope="module")
