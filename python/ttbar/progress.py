@@ -17,6 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.segment import Segment
+from rich.text import Text
 
 from ttbar.terminal import one_line, printable
 
@@ -55,10 +56,10 @@ def show(renderable: RenderableType) -> None:
     Parameters
     ----------
     renderable
-        What rich can print.
+        What rich can print; a text is laid out already, so its lines stay whole.
     """
     done()
-    SafeConsole().print(renderable)
+    SafeConsole().print(renderable, soft_wrap=isinstance(renderable, Text))
 
 
 def now(description: str) -> None:

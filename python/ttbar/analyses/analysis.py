@@ -546,6 +546,7 @@ class Analysis:
             ("process", [process.name for process in self.processes]),
             ("region", [region.name for region in self.regions]),
             ("histogram", [histogram.name for _, histogram in self.histograms]),
+            ("model", [model.name for model in self.models]),
             ("variation", [v for source in self.sources for s in source.systematics for v in s.variations]),
         ):
             for name in names:
