@@ -12,6 +12,7 @@ from rich.console import Console
 from synthetic import histogram
 
 from ttbar.analyses import agc_v2
+from ttbar.cli import main
 from ttbar.errors import InputError
 from ttbar.jobs.normalise import pseudodata
 from ttbar.results.histograms import write
@@ -431,6 +432,16 @@ class TestIgnore:
         assert files(scale(1.1), ignore=["4j1b_ttbar"]).compared == 3  # also in folders
         assert not files(scale(1.1), ignore=["observable/*"]).equal
         assert files(scale(1.1), ignore=["observable/*", "deltaR/*", "4j1b_[st]*"]).compared == 1
+
+    def test_the_exit_code_is_that_of_what_was_compared(self, tmp_path):
+        made = {name: histogram("4j1b", "ttbar") for name in (NAME, "4j1b_wjets", "4j2b_ttbar")}
+        write(tmp_path / "a.root", made)
+        write(tmp_path / "b.root", made | {name: made[name] * 1.1 for name in ("4j1b_wjets", "4j2b_ttbar")})
+        for patterns, code in (((), 1), (("4j2b_*",), 1), (("4j2b_*", "*_wjets"), 0)):
+            options = [part for pattern in patterns for part in ("--ignore", pattern)]
+            with pytest.raises(SystemExit) as ended:
+                main(["validate", str(tmp_path / "a.root"), str(tmp_path / "b.root"), *options])
+            assert ended.value.code == code
 
     def test_what_is_left_out_is_not_missing(self, tmp_path):
         write(tmp_path / "a.root", {NAME: histogram("4j1b", "ttbar"), "only_a": histogram("4j1b", "wjets")})
