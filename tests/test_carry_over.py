@@ -11,7 +11,7 @@ from cabinetry.fit.results_containers import FitResults
 
 from ttbar.analyses import agc_v2
 from ttbar.jobs.normalise import pseudodata
-from ttbar.results import carry_over, histograms
+from ttbar.results import carry_over, fit_plots, histograms
 from ttbar.results.fit import fit
 from ttbar.results.fit_configuration import from_analysis
 from ttbar.results.likelihood import quiet
@@ -152,6 +152,23 @@ def test_nothing_at_all_is_no_error(made, best, tmp_path):
             content = carry_over.carry_over(carry_over.find(file, ANALYSIS), ANALYSIS, best)
         assert content["bins"] == {}
         assert sentence in content["left_out"][0]
+
+
+def test_a_sample_that_is_not_fitted_is_drawn_with_a_label(made, best, tmp_path):
+    """All its events can lie outside of what is fitted, and it can be missing in some of the pictures."""
+    kept = {name: each.copy() for name, each in made.items()}
+    for name, each in kept.items():
+        if name.startswith("mass_w1w2_single_top_tW"):
+            each.reset()
+    histograms.write(tmp_path / "h.root", kept)
+    with HistogramFile(tmp_path / "h.root") as file:
+        content = carry_over.carry_over(carry_over.find(file, ANALYSIS), ANALYSIS, best)
+    assert "single top, tW" not in content["bins"][TITLES[0]]["prefit"]["samples"]
+    fitted = {"luminosity": 3378.0, "pseudodata": "made", "samples": {}, "carried_over": content}
+    figure = fit_plots._carried_over(fitted, "postfit")
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "Single top, $tW$" in labels
+    assert len(labels) == len(set(labels)) == len(ANALYSIS.simulated) + 2
 
 
 class TestFit:

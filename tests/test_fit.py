@@ -34,7 +34,7 @@ from ttbar.results.fit import check_configuration, write_failure
 from ttbar.results.fit import fit as fit_analysis
 from ttbar.results.fit_configuration import from_analysis, load, of_variable
 from ttbar.results.fit_configuration import write as write_configuration
-from ttbar.results.fit_content import _appearance, _cross_section
+from ttbar.results.fit_content import _cross_section, appearance
 from ttbar.results.report import report
 from ttbar.results.template_file import HistogramFile
 from ttbar.results.templates import collect
@@ -645,7 +645,7 @@ def test_check_of_a_histogram_that_is_two_samples(shipped):
         ("4j2b SR", "single top, t-channel"),
     ]
     assert found[0].detail == "4j1b_single_top_t_chan is also single top, s-channel"
-    looks = _appearance(config, analysis)
+    looks = appearance(config, analysis)
     assert len({look["colour"] for look in looks.values()}) == 5
 
 

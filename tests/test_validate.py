@@ -12,6 +12,7 @@ from rich.console import Console
 from synthetic import histogram
 
 from ttbar.analyses import agc_v2
+from ttbar.cli import main
 from ttbar.errors import InputError
 from ttbar.jobs.normalise import pseudodata
 from ttbar.results.histograms import write
@@ -355,6 +356,8 @@ class TestPublished:
         fit = replace(agc_v2.analysis.fit, carried_to=())
         analysis = replace(agc_v2.analysis, regions=tuple(regions), fit=fit)
         made = synthetic.histograms(analysis=analysis)
+        # A simulation of more events than others, each of which counts less.
+        made |= {name: each * 0.1 for name, each in made.items() if name.endswith("_ME_var")}
         return made | dict(pseudodata(analysis, made))
 
     @pytest.fixture
@@ -401,8 +404,8 @@ class TestPublished:
 
     def test_a_migration_of_a_part_is_one_of_the_pseudodata(self, compared):
         def move(published):
-            published["4j2b_ttbar_ME_var"][8:10] += (-WEIGHT, WEIGHT)
-            published["4j2b_pseudodata"][8:10] += (-WEIGHT / 2, WEIGHT / 2)
+            published["4j2b_ttbar_ME_var"][8:10] += (-0.1 * WEIGHT, 0.1 * WEIGHT)
+            published["4j2b_pseudodata"][8:10] += (-0.05 * WEIGHT, 0.05 * WEIGHT)
 
         comparison = compared(move)
         assert comparison.equal
@@ -429,6 +432,16 @@ class TestIgnore:
         assert files(scale(1.1), ignore=["4j1b_ttbar"]).compared == 3  # also in folders
         assert not files(scale(1.1), ignore=["observable/*"]).equal
         assert files(scale(1.1), ignore=["observable/*", "deltaR/*", "4j1b_[st]*"]).compared == 1
+
+    def test_the_exit_code_is_that_of_what_was_compared(self, tmp_path):
+        made = {name: histogram("4j1b", "ttbar") for name in (NAME, "4j1b_wjets", "4j2b_ttbar")}
+        write(tmp_path / "a.root", made)
+        write(tmp_path / "b.root", made | {name: made[name] * 1.1 for name in ("4j1b_wjets", "4j2b_ttbar")})
+        for patterns, code in (((), 1), (("4j2b_*",), 1), (("4j2b_*", "*_wjets"), 0)):
+            options = [part for pattern in patterns for part in ("--ignore", pattern)]
+            with pytest.raises(SystemExit) as ended:
+                main(["validate", str(tmp_path / "a.root"), str(tmp_path / "b.root"), *options])
+            assert ended.value.code == code
 
     def test_what_is_left_out_is_not_missing(self, tmp_path):
         write(tmp_path / "a.root", {NAME: histogram("4j1b", "ttbar"), "only_a": histogram("4j1b", "wjets")})

@@ -15,7 +15,7 @@ from cabinetry.model_utils import ModelPrediction
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import InputError
 from ttbar.results.fit_configuration import Settings, from_analysis, histogram_of, parameter_of, simulated, variable_of
-from ttbar.results.fit_content import bins, predicted_bins
+from ttbar.results.fit_content import appearance, bins, predicted_bins
 from ttbar.results.template_file import HistogramSource, Values
 from ttbar.results.templates import Templates, collect
 
@@ -29,6 +29,8 @@ class Carried:
 
     name: str
     """What the histograms are called together."""
+    config: Settings
+    """All regions, samples and systematic uncertainties."""
     regions: Sequence[Templates]
     """One region each."""
     left_out: Sequence[str]
@@ -71,7 +73,7 @@ def find(source: HistogramSource, analysis: Analysis) -> Carried | None:
         left_out.insert(0, f"not carried over, for want of histograms: {some}")
     groups = {each.name: each.group for _, each in analysis.histograms}
     of = {groups[region.histogram] for region in analysis.fit.carried_to}
-    return Carried((of.pop() if len(of) == 1 else "") or NAME, found, left_out)
+    return Carried((of.pop() if len(of) == 1 else "") or NAME, config, found, left_out)
 
 
 def carry_over(carried: Carried, analysis: Analysis, best: FitResults) -> dict[str, Any]:
@@ -92,9 +94,14 @@ def carry_over(carried: Carried, analysis: Analysis, best: FitResults) -> dict[s
     Returns
     -------
     dict
-        `name`, `left_out`, and `bins` as in the part of `fit.json` on what is fitted.
+        `name`, `left_out`, and `samples` and `bins` as in the part of `fit.json` on what is fitted.
     """
-    content: dict[str, Any] = {"name": carried.name, "left_out": [*carried.left_out], "bins": {}}
+    content: dict[str, Any] = {
+        "name": carried.name,
+        "left_out": [*carried.left_out],
+        "samples": appearance(carried.config, analysis),
+        "bins": {},
+    }
     if not carried.regions:
         return content
     model = pyhf.Model(

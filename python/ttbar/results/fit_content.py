@@ -42,7 +42,7 @@ def describe(templates: Templates, analysis: Analysis, model: pyhf.Model) -> dic
         "pseudodata": templates.pseudodata,
         "luminosity": analysis.luminosity,
         "parameter_of_interest": str(model.config.poi_name),
-        "samples": _appearance(templates.config, analysis),
+        "samples": appearance(templates.config, analysis),
         "yields": {"prefit": _yields(templates, prediction)},
         "bins": bins(templates, analysis, prediction),
         "checks": [asdict(check) for check in templates.checks],
@@ -90,8 +90,21 @@ def add_result(
         }
 
 
-def _appearance(config: Settings, analysis: Analysis) -> dict[str, dict[str, str]]:
-    """Labels and colours of the samples: those of the processes, where they are called the same."""
+def appearance(config: Settings, analysis: Analysis) -> dict[str, dict[str, str]]:
+    """Choose labels and colours of the samples: those of the processes, where they are called the same.
+
+    Parameters
+    ----------
+    config : dict
+        A configuration.
+    analysis : Analysis
+        The analysis.
+
+    Returns
+    -------
+    dict of str to dict
+        `label` and `colour` by sample.
+    """
     of_process: dict[str, str] = colours(analysis)
     used = [str(sample.get("SamplePath", "")) for sample in simulated(config)]
     unused = [colour for colour in PALETTE if colour not in map(of_process.get, used)]

@@ -146,6 +146,7 @@ def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
 def _carried_over(fit: Mapping[str, Any], stage: str) -> Figure:
     """What the fit predicts of histograms that were not fitted, side by side."""
     regions = fit["carried_over"]["bins"]
+    fit = {**fit, "samples": fit["carried_over"]["samples"]}  # there may be samples that are not in the fit
     with matplotlib.style.context(GridFigure.style):
         figure, cells = grid(len(regions), 2.5, 1)
         for content, (upper, lower) in zip(regions.values(), cells, strict=True):

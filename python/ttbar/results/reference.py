@@ -192,6 +192,8 @@ def common_weight(parts: Sequence[Values]) -> float | None:
         tried = np.ones(len(events), dtype=bool)
         for value in values[::-1] / values[0]:
             tried[tried] = _whole(value * events[tried])
+            if not tried.any():
+                break
         if tried.any():
             found = int(events[tried][0])
             # Numbers that are anything are near whole ones now and then.

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import matplotlib.style
 import mplhep
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.colors import to_hex
@@ -141,7 +142,7 @@ def finish_grid(figure: GridFigure, cells: Sequence[Sequence[Axes]], ratio: str,
     figure : GridFigure
         The figure.
     cells : sequence of sequence
-        Its panels, of which the first one has all that is in the legend.
+        Its panels; what is in one of the uppermost is in the legend.
     ratio : str
         Title of the panels of ratios.
     headline : sequence of str
@@ -159,9 +160,14 @@ def finish_grid(figure: GridFigure, cells: Sequence[Sequence[Axes]], ratio: str,
         (left, (left + right) / 2, right), ("left", "center", "right"), headline, strict=True
     ):
         figure.text(position, 1 - 0.35 / height, text, ha=side, fontsize="large")
-    handles, labels = cells[0][0].get_legend_handles_labels()
-    columns = math.ceil(len(labels) / math.ceil(len(labels) / LEGEND_COLUMNS))
-    figure.legend(handles, labels, ncols=columns, loc="upper center", bbox_to_anchor=(0.5, 1 - 0.42 / height))
+    entries: dict[str, Artist] = {}
+    for panels in cells:
+        for handle, label in zip(*panels[0].get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    columns = math.ceil(len(entries) / math.ceil(len(entries) / LEGEND_COLUMNS))
+    figure.legend(
+        [*entries.values()], [*entries], ncols=columns, loc="upper center", bbox_to_anchor=(0.5, 1 - 0.42 / height)
+    )
 
 
 def colours(analysis: Analysis) -> dict[str, str]:
