@@ -29,6 +29,10 @@ HEADERS = (
 )
 
 
+NEEDED = ("libROOTDataFrame", "libROOTVecOps", "libGenVector", "libTree")
+"""Libraries of ROOT that ours needs."""
+
+
 def resource(*parts: str) -> Path:
     """Path of a file or folder that is installed with the package.
 
@@ -121,10 +125,8 @@ def load_root() -> Any:
     AnalysisError
         If there is no ROOT, or the library or its headers cannot be loaded.
     """
-    if "ROOT" not in sys.modules:
-        os.environ.setdefault("EXTRA_CLING_ARGS", "-O2")
     with _apart() as working_folder:
-        root = _import_root()
+        root = import_root()
         root.gROOT.SetBatch(True)
         root.gEnv.SetValue("TFile.ForceRemote", 1)  # also what a server on this machine has goes through it
         root.PyConfig.IgnoreCommandLineOptions = True
@@ -132,6 +134,9 @@ def load_root() -> Any:
         # Libraries, macros and plugins come from where ROOT is, not from wherever the program was started.
         root.gSystem.SetDynamicPath(_absolute(root.gSystem.GetDynamicPath()))
         root.gROOT.SetMacroPath(_absolute(root.gROOT.GetMacroPath()))
+        # Those of this ROOT, not of the one that the library was built with, which may be there as well.
+        for needed in NEEDED:
+            root.gSystem.Load(needed)
         library = resource("lib", "libttbar.so")
         if root.gSystem.Load(str(library)) < 0:
             raise AnalysisError(f"{library} cannot be loaded: build and install the package again")
@@ -144,8 +149,21 @@ def load_root() -> Any:
     return root
 
 
-def _import_root() -> Any:
-    """Import ROOT, without its warning that it is the alpha version of a package."""
+def import_root() -> Any:
+    """Import ROOT, without its warning that it is the alpha version of a package.
+
+    Returns
+    -------
+    module
+        ROOT, without our library.
+
+    Raises
+    ------
+    AnalysisError
+        If there is none.
+    """
+    if "ROOT" not in sys.modules:
+        os.environ.setdefault("EXTRA_CLING_ARGS", "-O2")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
