@@ -103,7 +103,7 @@ def environment(folder):
         new = place / SITE / path.name
         if path.name == "ROOT":  # which finds its files, and what is beside it, from where it really is
             shutil.copytree(path, new, symlinks=True, copy_function=os.link)
-        elif "ttbar" not in path.name and not path.suffix == ".pth":
+        elif "ttbar" not in path.name and path.suffix != ".pth":
             new.symlink_to(path)
     return place
 

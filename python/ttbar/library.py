@@ -14,6 +14,9 @@ from typing import Any
 from ttbar.errors import AnalysisError, InputError
 from ttbar.reading import require_file
 
+NEEDED = ("libROOTDataFrame", "libROOTVecOps", "libGenVector", "libTree")
+"""Libraries of ROOT that ours needs."""
+
 
 def resource(*parts: str) -> Path:
     """Path of a file or folder that is installed with the package.
@@ -123,10 +126,8 @@ def load_root() -> Any:
     AnalysisError
         If there is no ROOT, or the library or its headers cannot be loaded.
     """
-    if "ROOT" not in sys.modules:
-        os.environ.setdefault("EXTRA_CLING_ARGS", "-O2")
     with _apart() as working_folder:
-        root = _import_root()
+        root = import_root()
         root.gROOT.SetBatch(True)
         root.gEnv.SetValue("TFile.ForceRemote", 1)  # also what a server on this machine has goes through it
         root.PyConfig.IgnoreCommandLineOptions = True
@@ -134,6 +135,9 @@ def load_root() -> Any:
         # Libraries, macros and plugins come from where ROOT is, not from wherever the program was started.
         root.gSystem.SetDynamicPath(_absolute(root.gSystem.GetDynamicPath()))
         root.gROOT.SetMacroPath(_absolute(root.gROOT.GetMacroPath()))
+        # Those of this ROOT, not of the one that the library was built with, which may be there as well.
+        for needed in NEEDED:
+            root.gSystem.Load(needed)
         # By its whole path: a folder of the environment or the working folder can have another header of its name.
         header = resource("include", "ttbar", "ttbar.hpp")
         if not root.gInterpreter.Declare(f'#include "{header}"'):
@@ -143,8 +147,21 @@ def load_root() -> Any:
     return root
 
 
-def _import_root() -> Any:
-    """Import ROOT, without its warning that it is the alpha version of a package."""
+def import_root() -> Any:
+    """Import ROOT, without its warning that it is the alpha version of a package.
+
+    Returns
+    -------
+    module
+        ROOT, without our library.
+
+    Raises
+    ------
+    AnalysisError
+        If there is none.
+    """
+    if "ROOT" not in sys.modules:
+        os.environ.setdefault("EXTRA_CLING_ARGS", "-O2")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:

@@ -1,44 +1,32 @@
 """Processes of their own for ROOT, so that a crash becomes an error message."""
 
 import ctypes
-import json
-import mmap
 import os
 import pickle
 import signal
-import socket
-import subprocess
-import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from queue import SimpleQueue
 from threading import Event
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from ttbar import process as this_process
+from ttbar.child import START_PATIENCE_S, Child, Died, shared_counter
 from ttbar.errors import AnalysisError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-REFRESH_S = 0.1
-START_PATIENCE_S = 120.0
-"""A process that starts may take so long: it reads hundreds of megabytes, perhaps from a shared disk."""
-
 CHANGED = "the program or its model has changed during the run; run it again"
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-
-# A script that starts a process is not run again there, as `multiprocessing` would do, and no module of the working
-# folder is imported; all others are found where this process finds them.
-_MAIN = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from ttbar.worker import serve; serve(*sys.argv[2:])"
 
 _counter: Any = ctypes.c_uint64()  # not shared, unless `serve` has started
 
@@ -82,26 +70,14 @@ class Worker:
         A function of a module, or a `functools.partial` of one, that each new process runs first.
     patience : float, optional
         Seconds without a result and without progress after which the process is taken for dead, and ended.
-
-    Attributes
-    ----------
-    on_progress
-        Called now and then, while a function runs, with what the other process has counted.
-    ended : threading.Event
-        Set when there will be no process any more.
     """
 
     def __init__(self, setup: Callable[[], Any] = no_setup, patience: float = float("inf")) -> None:
-        self._memory = os.fdopen(os.memfd_create("progress"), "r+b")  # closed when it is forgotten
-        os.ftruncate(self._memory.fileno(), ctypes.sizeof(ctypes.c_uint64))
-        self._counter = _shared_counter(self._memory.fileno())
+        # These signals go to the whole group; this process decides what they mean.
+        self._child = Child(blocked=this_process.FROM_A_TERMINAL)
         self._setup = setup
         self._patience = patience
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection[Any, Any] | None = None
         self._setup_result: tuple[bool, Any] | None = None
-        self.on_progress: Callable[[int], object] = lambda counted: None
-        self.ended = Event()
 
     def __enter__(self) -> Self:
         """Nothing is started before it is needed."""
@@ -111,13 +87,16 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop at once: what was to be kept of the process has been handed over."""
-        self._stop()
+        self._child.stop()
+
+    @property
+    def ended(self) -> Event:
+        """Set when there will be no process any more."""
+        return self._child.ended
 
     def end(self) -> None:
         """Make a function that runs, and all that come after it, fail; to be called from another thread."""
-        self.ended.set()
-        if (process := self._process) is not None:
-            process.kill()
+        self._child.end()
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function there.
@@ -149,36 +128,28 @@ class Worker:
         self.start()
         return _value(self._setup_result)
 
+    def on_progress(self, call: Callable[[int], object]) -> None:
+        """Say what to call now and then, while a function runs, with what the other process has counted."""
+        self._child.on_progress = call
+
     @property
     def counted(self) -> int:
         """What the other process has counted since it was last told where to begin."""
-        return int(self._counter.value)
+        return int(self._child.counter.value)
 
     def count_from(self, counted: int) -> None:
         """Set what the other process counts on from."""
-        self._counter.value = counted
+        self._child.counter.value = counted
 
     def start(self) -> None:
         """Start a process that has run its setup, unless there is one."""
-        if self.ended.is_set():
-            raise WorkerDied("it was ended")
-        if self._process is not None and self._process.poll() is not None:
-            self._stop()  # it died between two functions, so the next one is not to blame
-        if self._process is not None:
+        try:
+            with this_process.deferring():  # half a start leaves a process that fails with a traceback
+                is_new = self._child.start()
+        except Died as error:
+            raise WorkerDied(str(error)) from None
+        if not is_new:
             return
-        ours, theirs = socket.socketpair()
-        shared = (theirs.fileno(), self._memory.fileno())
-        command = [sys.executable, "-P", "-c", _MAIN, json.dumps(sys.path), *map(str, shared)]
-        with theirs, this_process.deferring():  # half a start leaves a process that fails with a traceback
-            # These signals go to the whole group; this process decides what they mean, the new one never gets them.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, this_process.FROM_A_TERMINAL)
-            try:
-                self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=shared)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self._connection = Connection(ours.detach())
-        if self.ended.is_set():
-            self._process.kill()
         try:
             result = self._ask(self._setup, (), {}, max(self._patience, START_PATIENCE_S))
         except WorkerDied as error:
@@ -187,45 +158,13 @@ class Worker:
         if result != self._setup_result:
             raise AnalysisError(CHANGED)
 
-    def _stop(self) -> None:
-        """End the process; the next function gets a new one."""
-        if self._process is None or self._connection is None:
-            return
-        self._process.kill()
-        self._process.wait()
-        self._connection.close()
-        self._process, self._connection = None, None
-
     def _ask(self, function: Callable[..., Any], args: Any, kwargs: Any, patience: float) -> tuple[bool, Any]:
         """Let the process call a function: whether that succeeded, and what it returned or raised."""
-        assert self._process is not None
-        assert self._connection is not None
-        with suppress(OSError):  # that the process is gone is noticed below
-            self._connection.send((function, args, kwargs))
-        counted, alive = self._counter.value, time.monotonic()
-        while not self._polled():
-            self.on_progress(self._counter.value)
-            if self._counter.value != counted:
-                counted, alive = self._counter.value, time.monotonic()
-            elif time.monotonic() - alive > patience:
-                self._stop()
-                raise WorkerDied(f"no sign of life for {patience:.0f} s")
         try:
-            return self._connection.recv()  # type: ignore[no-any-return]
-        except (EOFError, OSError, pickle.UnpicklingError):
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=REFRESH_S)
-            how = _how_it_ended(self._process.poll())
-            self._stop()
-            raise WorkerDied(how) from None
-
-    def _polled(self) -> bool:
-        """Wait a moment for an answer, or for the end of the process."""
-        assert self._connection is not None
-        try:
-            return self._connection.poll(REFRESH_S)
-        except OSError:
-            return True
+            answer = self._child.ask(bytes(ForkingPickler.dumps((function, args, kwargs))), patience)
+        except Died as error:
+            raise WorkerDied(str(error)) from None
+        return ForkingPickler.loads(answer)  # type: ignore[no-any-return]
 
 
 def _value(result: Any) -> Any:
@@ -234,16 +173,6 @@ def _value(result: Any) -> Any:
     if not succeeded:
         raise value
     return value
-
-
-def _how_it_ended(status: int | None) -> str:
-    """Say how a process ended, given its exit status, or minus the number of the signal."""
-    if status is None or status >= 0:
-        return f"its process crashed, exit status {status}"
-    name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-    if -status in (signal.SIGKILL, signal.SIGTERM):
-        return f"its process was killed by {name}, as the system does where memory runs out"
-    return f"its process crashed with {name}"
 
 
 @contextmanager
@@ -308,11 +237,6 @@ def count(number: int) -> None:
     _counter.value += number
 
 
-def _shared_counter(memory: int) -> ctypes.c_uint64:
-    """A counter in memory that processes share, given its file descriptor."""
-    return ctypes.c_uint64.from_buffer(mmap.mmap(memory, ctypes.sizeof(ctypes.c_uint64)))
-
-
 def serve(socket_descriptor: str, memory_descriptor: str) -> None:
     """Run what the process that started this one asks for, until it is gone.
 
@@ -325,16 +249,17 @@ def serve(socket_descriptor: str, memory_descriptor: str) -> None:
     for descriptor in (int(socket_descriptor), int(memory_descriptor)):
         os.set_inheritable(descriptor, False)
     connection: Connection[Any, Any] = Connection(int(socket_descriptor))
-    _counter = _shared_counter(int(memory_descriptor))
+    _counter = shared_counter(int(memory_descriptor))
     this_process.guard_streams()
     # This process ends with that one, however suddenly it dies.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     while True:
         try:
-            function, args, kwargs = connection.recv()
+            question = connection.recv_bytes()
         except (EOFError, OSError):
             os._exit(0)
         try:
+            function, args, kwargs = ForkingPickler.loads(question)
             result = (True, function(*args, **kwargs))
         except Exception as error:
             if os.environ.get(this_process.DEBUG):

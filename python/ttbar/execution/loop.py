@@ -6,7 +6,7 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ class Ready:
     code: str
     """Identity of the code that makes histograms and skims."""
 
+    @property
+    def identity(self) -> tuple[str, tuple[str, ...], str]:
+        """What results depend on."""
+        return (self.root_version, self.models, self.code)
+
 
 Collect = Callable[[], dict[str, Any]]
 Compile = Callable[[], Collect]
@@ -44,6 +49,17 @@ class Setup:
     analysis: Analysis
     models: tuple[Path, ...] = ()
     """Files of its models; none if the process will not need them."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that a process needs beside the package."""
+        return (*self.analysis.headers, *self.models)
+
+    def moved(self, places: Mapping[Path, Path]) -> "Setup":
+        """The same, with its files in other places."""
+        headers = tuple(places[header] for header in self.analysis.headers)
+        models = tuple(places[model] for model in self.models)
+        return Setup(self.threads, replace(self.analysis, headers=headers), models)
 
     def __call__(self) -> Ready:
         """Make this process ready."""

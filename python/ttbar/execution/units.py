@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from ttbar.analyses.analysis import Analysis
+from ttbar.child import REFRESH_S
 from ttbar.errors import AnalysisError, InputError
 from ttbar.execution import kept
 from ttbar.execution.unit import LoopFailed, Packed, Partial, Unit
@@ -22,7 +23,7 @@ from ttbar.inputs.delivery import check_together
 from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, is_remote
 from ttbar.inputs.retries import attempts
 from ttbar.progress import Display, say
-from ttbar.worker import REFRESH_S, WorkerDied
+from ttbar.worker import WorkerDied
 
 UNIT_ENTRIES = 10_000_000
 """A unit takes files until it has this many events: few enough to repeat, enough to keep many cores busy."""

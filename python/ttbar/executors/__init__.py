@@ -1,4 +1,4 @@
-"""Where functions run that need ROOT: processes on this machine, or on the workers of Dask or Spark."""
+"""Where functions run that need ROOT: processes on this machine, or on the workers of Dask."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from ttbar.executors.local import LocalExecutor
 
 __all__ = ["HERE", "Executor", "Kind", "LocalExecutor", "Where"]
 
-Kind = Literal["local", "dask", "spark"]
+Kind = Literal["local", "dask"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,13 @@ class Where:
             If the engine is not installed, or there is no such address.
         """
         if self.scheduler and self.executor == "local":
-            raise UsageError("--scheduler", "needs an engine: give --executor dask or spark as well")
+            raise UsageError("--scheduler", "needs an engine: give --executor dask as well")
+        if self.executor == "dask":
+            try:
+                from ttbar.executors.on_dask import DaskExecutor
+            except ModuleNotFoundError as error:
+                raise UsageError("--executor", f"{error.name} is not installed: pip install 'ttbar[dask]'") from None
+            return DaskExecutor(setup, patience, self.scheduler, self.workers)
         return LocalExecutor(setup, patience, self.workers or 1)
 
 

@@ -89,7 +89,7 @@ def deliver(
             downloaded[downloader] = number
             on_bytes(sum(tuple(downloaded.values())))
 
-        downloader.on_progress = note
+        downloader.on_progress(note)
         sample, file = job
         call = executor.call if executor and executor.remote else checker.call
         return _Delivery(file, request, downloader, call).record(sample.name)
