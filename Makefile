@@ -6,10 +6,10 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake cpp macros models te
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run notebook test bench format clean
+.PHONY: help setup run notebook test test-pythons bench format lock clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
 
 setup: $(ENVIRONMENT)/.built ## environment, locked dependencies, C++ build
 
@@ -25,11 +25,20 @@ test: setup ## all tests, C++ and Python
 	$(BIN)/ctest --test-dir build --output-on-failure --no-tests=error
 	$(BIN)/python -m pytest $(ARGS)
 
+test-pythons: setup ## some tests on each CPython from 3.11 to 3.14 that is here; takes minutes and some GB
+	scripts/test-pythons $(ARGS)
+
 bench: setup ## speed, printed as ratios; takes minutes
 	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit; done
 
 format: setup ## format and check the code as a commit would
 	$(BIN)/pre-commit run --all-files
+
+lock: ## write requirements.lock anew from pyproject.toml; ARGS="--upgrade" takes the newest versions
+	python3 -m venv build/lock
+	build/lock/bin/pip install --quiet --disable-pip-version-check uv
+	build/lock/bin/uv pip compile pyproject.toml --quiet --all-extras --universal --generate-hashes --no-annotate \
+	  --no-header --python-version 3.11 --prerelease if-necessary-or-explicit -o requirements.lock $(ARGS)
 
 clean: ## remove what setup has made
 	rm -rf $(ENVIRONMENT) build

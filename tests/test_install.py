@@ -8,10 +8,12 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -111,10 +113,9 @@ def environment(folder):
 @pytest.fixture(scope="module")
 def sdist(folder):
     """The source distribution, from the files of the checkout that belong to it."""
-    code = (
-        "import sys; sys.path.insert(0, 'cmake'); import build_backend; print(build_backend.build_sdist(sys.argv[1]))"
-    )
-    return folder / run(sys.executable, "-c", code, str(folder), cwd=CHECKOUT, HOME=str(folder)).split()[-1]
+    code = "import sys, build_backend; print(build_backend.build_sdist(sys.argv[1]))"
+    made = run(sys.executable, "-c", code, str(folder), cwd=CHECKOUT, HOME=str(folder), PYTHONPATH="cmake")
+    return folder / made.split()[-1]
 
 
 @pytest.fixture(scope="module")
@@ -166,10 +167,9 @@ def test_a_wheel_has_all_parts_and_nothing_of_the_machine_that_built_it(wheel, f
     data = ("share/ttbar/macros/load.C", "share/ttbar/models/jet_assignment.json", "__main__.py")
     assert {f"ttbar/{part}" for part in (*parts, *data)} <= set(names)
     assert {name.partition("/")[0] for name in names} == {"ttbar", f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
+    del texts["ttbar/lib/cmake/ttbar/FindRootOfPython.cmake"]  # it knows what a wheel of ROOT is like
     for place in (str(folder), str(CHECKOUT), sys.prefix, "mock_site_packages"):
-        assert not [
-            n for n, text in texts.items() if place.encode() in text and not n.endswith("FindRootOfPython.cmake")
-        ]
+        assert not [name for name, text in texts.items() if place.encode() in text], place
 
 
 def test_the_library_is_found_beside_root_alone(python, folder):
@@ -225,6 +225,26 @@ def test_cmake_installs_the_program_as_well(environment, folder):
     run(*program, "simulate", "--output", "toy_of_prefix", "--events", "10", "--samples", "wjets__nominal", cwd=folder)
     run(*program, "check", "--dataset", "toy_of_prefix/dataset.json", cwd=folder)
     assert (prefix / "share" / "ttbar" / "models" / "jet_assignment.json").exists()
+
+
+def test_the_conda_recipe_is_of_this_version_and_needs_what_the_package_needs():
+    recipe = yaml.safe_load((CHECKOUT / "recipe" / "recipe.yaml").read_text())
+    dependencies = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert f"VERSION {recipe['context']['version']}\n" in (CHECKOUT / "CMakeLists.txt").read_text()
+    names = {"matplotlib": "matplotlib-base"}  # conda's
+    split = [re.fullmatch(r"([\w-]+)(?:\[.*\])?(.*)", each).groups() for each in dependencies]
+    needed = {names.get(name, name) + version for name, version in split}
+    listed = {each.replace(" ", "") for each in recipe["requirements"]["run"]}
+    assert needed <= listed
+    assert listed - needed == {"python>=3.11", "root_base", "aiohttp", "iminuit"}  # the last two are those of extras
+
+
+def test_the_container_gets_what_a_build_needs():
+    kept = {line[1:] for line in (CHECKOUT / ".containerignore").read_text().splitlines() if line.startswith("!")}
+    cmake = (CHECKOUT / "CMakeLists.txt").read_text()
+    used = set(re.findall(r"(?:DIRECTORY|FILES|configure_file\(|include\()\s*([a-z]+)/", cmake))
+    assert {"CMakeLists.txt", "pyproject.toml", "README.md", "LICENSE", "macros", "models", *used} <= kept
+    assert all((CHECKOUT / name).exists() for name in kept)
 
 
 if os.environ.get("TTBAR_TEST_INSTALL"):  # it takes minutes and a package index

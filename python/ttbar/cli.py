@@ -607,7 +607,7 @@ def config(names: Sequence[str]) -> None:
     from ttbar.library import resource
 
     for name in names or PLACES:
-        click.echo(resource(*PLACES[name][1]))
+        click.echo(resource(*PLACES[name][1]).resolve())
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
