@@ -23,7 +23,8 @@ from ttbar.execution import loop, units
 from ttbar.execution.analyse import analyse
 from ttbar.executors import LocalExecutor, Where, on_dask, remote
 from ttbar.executors.bundle import bundle
-from ttbar.executors.on_dask import _require_same_python, _value
+from ttbar.executors.engine import value
+from ttbar.executors.on_dask import _require_same_python
 from ttbar.inputs import source
 from ttbar.inputs.dataset import load_dataset
 from ttbar.interface import wanted
@@ -154,7 +155,7 @@ QUESTION = bytes(ForkingPickler.dumps((os.getpid, (), {})))
 def test_what_does_not_fit_is_found_before_the_loop(setup, ready, tmp_path, changes, reason, ledger):
     there = slots(setup, replace(ready, **changes), tmp_path)
     with pytest.raises(AnalysisError, match=reason):
-        _value(*there.ask(QUESTION))
+        value(*there.ask(QUESTION))
     there.close()
     assert not any(tmp_path.iterdir())
     ledger.add("version that does not fit", "detected")
@@ -162,8 +163,8 @@ def test_what_does_not_fit_is_found_before_the_loop(setup, ready, tmp_path, chan
 
 def test_children_are_ended_when_there_is_nothing_to_do(setup, ready, tmp_path, monkeypatch):
     there = slots(setup, ready, tmp_path)
-    pid = _value(*there.ask(QUESTION))
-    assert _value(*there.ask(QUESTION)) == pid
+    pid = value(*there.ask(QUESTION))
+    assert value(*there.ask(QUESTION)) == pid
     monkeypatch.setattr(remote, "IDLE_S", 0)
     there.end_idle()
     assert not is_running(pid)
