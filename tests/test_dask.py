@@ -14,20 +14,16 @@ import dask
 import numpy as np
 import psutil
 import pytest
-from dask_cluster import cluster
+from engines import cluster, processed
 from program import PROGRAM, is_running
 
 from ttbar.analyses import agc_v1
 from ttbar.errors import AnalysisError, InputError, UsageError
-from ttbar.execution import loop, units
-from ttbar.execution.analyse import analyse
+from ttbar.execution import loop
 from ttbar.executors import LocalExecutor, Where, on_dask, remote
 from ttbar.executors.bundle import bundle
 from ttbar.executors.engine import value
 from ttbar.executors.on_dask import _require_same_python
-from ttbar.inputs import source
-from ttbar.inputs.dataset import load_dataset
-from ttbar.interface import wanted
 from ttbar.library import resource
 from ttbar.simulate import simulate
 from ttbar.worker import WorkerDied, no_setup
@@ -63,18 +59,6 @@ def executor(engine, setup):
     with Where("dask", str(engine), 2).start(setup, patience=300) as executor:
         executor.ready()
         yield executor
-
-
-def processed(executor, toy, setup, unit_events):
-    """Results of the sample, checked and processed by an executor."""
-    wanted_ = wanted(toy)
-    listed = load_dataset(toy, setup.analysis.variations)
-    checked = source.get(wanted_, listed, setup.analysis.columns, setup.analysis.reserved, executor)
-    function = partial(analyse, tree="Events", analysis=setup.analysis, seed=1)
-    division = partial(units.divide, unit_events=unit_events)
-    samples, partials = units.process("Processing", checked, function, executor, False, division=division)
-    assert [record.processed for record in samples[0].records] == [8000, 8000]
-    return partials["ttbar__nominal"]
 
 
 @pytest.fixture(scope="module")
