@@ -14,19 +14,16 @@ import dask
 import numpy as np
 import psutil
 import pytest
-from dask_cluster import cluster
+from engines import cluster, processed
 from program import PROGRAM, is_running
 
 from ttbar.analyses import agc_v1
 from ttbar.errors import AnalysisError, InputError, UsageError
-from ttbar.execution import loop, units
-from ttbar.execution.analyse import analyse
+from ttbar.execution import loop
 from ttbar.executors import LocalExecutor, Where, on_dask, remote
 from ttbar.executors.bundle import bundle
-from ttbar.executors.on_dask import _require_same_python, _value
-from ttbar.inputs import source
-from ttbar.inputs.dataset import load_dataset
-from ttbar.interface import wanted
+from ttbar.executors.engine import value
+from ttbar.executors.on_dask import _require_same_python
 from ttbar.library import resource
 from ttbar.simulate import simulate
 from ttbar.worker import WorkerDied, no_setup
@@ -62,18 +59,6 @@ def executor(engine, setup):
     with Where("dask", str(engine), 2).start(setup, patience=300) as executor:
         executor.ready()
         yield executor
-
-
-def processed(executor, toy, setup, unit_events):
-    """Results of the sample, checked and processed by an executor."""
-    wanted_ = wanted(toy)
-    listed = load_dataset(toy, setup.analysis.variations)
-    checked = source.get(wanted_, listed, setup.analysis.columns, setup.analysis.reserved, executor)
-    function = partial(analyse, tree="Events", analysis=setup.analysis, seed=1)
-    division = partial(units.divide, unit_events=unit_events)
-    samples, partials = units.process("Processing", checked, function, executor, False, division=division)
-    assert [record.processed for record in samples[0].records] == [8000, 8000]
-    return partials["ttbar__nominal"]
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +139,7 @@ QUESTION = bytes(ForkingPickler.dumps((os.getpid, (), {})))
 def test_what_does_not_fit_is_found_before_the_loop(setup, ready, tmp_path, changes, reason, ledger):
     there = slots(setup, replace(ready, **changes), tmp_path)
     with pytest.raises(AnalysisError, match=reason):
-        _value(*there.ask(QUESTION))
+        value(*there.ask(QUESTION))
     there.close()
     assert not any(tmp_path.iterdir())
     ledger.add("version that does not fit", "detected")
@@ -162,8 +147,8 @@ def test_what_does_not_fit_is_found_before_the_loop(setup, ready, tmp_path, chan
 
 def test_children_are_ended_when_there_is_nothing_to_do(setup, ready, tmp_path, monkeypatch):
     there = slots(setup, ready, tmp_path)
-    pid = _value(*there.ask(QUESTION))
-    assert _value(*there.ask(QUESTION)) == pid
+    pid = value(*there.ask(QUESTION))
+    assert value(*there.ask(QUESTION)) == pid
     monkeypatch.setattr(remote, "IDLE_S", 0)
     there.end_idle()
     assert not is_running(pid)

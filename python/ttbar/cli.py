@@ -162,7 +162,7 @@ def where(command: Command) -> Command:
     options = (
         click.option(
             "--executor",
-            type=click.Choice(["local", "dask"]),
+            type=click.Choice(["local", "dask", "spark"]),
             default="local",
             show_default=True,
             help="Processes of this machine, or the workers of an engine.",

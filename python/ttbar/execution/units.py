@@ -485,7 +485,7 @@ class _Processing:
         if self._running:
             counted = self._executor.counted()
             sample = next(iter(self._running.values())).unit.sample
-            self._display.detail = sample if counted else f"{sample}, compiling"
+            self._display.detail = sample if counted or self._done else f"{sample}, compiling"
             self._display.update(self._done + counted)
         else:
             self._display.update(self._done)

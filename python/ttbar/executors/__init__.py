@@ -1,4 +1,4 @@
-"""Where functions run that need ROOT: processes on this machine, or on the workers of Dask."""
+"""Where functions run that need ROOT: processes on this machine, or on the workers of Dask or Spark."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from ttbar.executors.local import LocalExecutor
 
 __all__ = ["HERE", "Executor", "Kind", "LocalExecutor", "Where"]
 
-Kind = Literal["local", "dask"]
+Kind = Literal["local", "dask", "spark"]
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,20 @@ class Where:
             If the engine is not installed, or there is no such address.
         """
         if self.scheduler and self.executor == "local":
-            raise UsageError("--scheduler", "needs an engine: give --executor dask as well")
-        if self.executor == "dask":
-            try:
+            raise UsageError("--scheduler", "needs an engine: give --executor dask or spark as well")
+        if self.executor == "local":
+            return LocalExecutor(setup, patience, self.workers or 1)
+        try:
+            if self.executor == "dask":
                 from ttbar.executors.on_dask import DaskExecutor
-            except ModuleNotFoundError as error:
-                raise UsageError("--executor", f"{error.name} is not installed: pip install 'ttbar[dask]'") from None
-            return DaskExecutor(setup, patience, self.scheduler, self.workers)
-        return LocalExecutor(setup, patience, self.workers or 1)
+
+                return DaskExecutor(setup, patience, self.scheduler, self.workers)
+            from ttbar.executors.on_spark import SparkExecutor
+
+            return SparkExecutor(setup, patience, self.scheduler, self.workers)
+        except ModuleNotFoundError as error:
+            extra = f"pip install 'ttbar[{self.executor}]'"
+            raise UsageError("--executor", f"{error.name} is not installed: {extra}") from None
 
 
 HERE = Where()

@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import socket
+import sys
 import threading
 import time
 import zipfile
@@ -15,6 +16,7 @@ import zlib
 from contextlib import suppress
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ttbar.child import START_PATIENCE_S, Child, Died
@@ -117,3 +119,26 @@ class Slots:
             return ANSWER, zlib.compress(child.ask(question, self._patience), 1)
         except Died as error:
             return DIED, f"{error}, on {here}"
+
+
+def kept(slots: Slots, folder: str) -> Slots:
+    """Slots that were opened in this process before, or else these, which are opened now.
+
+    Parameters
+    ----------
+    slots : Slots
+        The slots, as they have arrived with a task.
+    folder : str
+        Where to unpack the bundle.
+
+    Returns
+    -------
+    Slots
+        Those that live as long as the process: the state of a module that travels by value comes anew with each task.
+    """
+    registry = vars(sys.modules.setdefault("ttbar_slots", ModuleType("ttbar_slots")))
+    if slots.name not in registry:
+        slots.open(folder)
+        registry[slots.name] = slots
+    there: Slots = registry[slots.name]
+    return there

@@ -1,4 +1,4 @@
-"""A Dask cluster on this machine whose workers have ROOT and Dask, and nothing else of what this environment has."""
+"""Engines on this machine: what they make of a sample, and a cluster whose workers have ROOT and Dask alone."""
 
 import importlib.metadata
 import os
@@ -8,9 +8,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from packaging.requirements import Requirement
+
+from ttbar.execution import loop, units
+from ttbar.execution.analyse import analyse
+from ttbar.execution.unit import Partial
+from ttbar.executors import Executor
+from ttbar.inputs import source
+from ttbar.inputs.dataset import load_dataset
+from ttbar.interface import wanted
 
 
 def closure(*names: str) -> dict[str, importlib.metadata.Distribution]:
@@ -68,3 +77,15 @@ def cluster(folder: Path, workers: int) -> Iterator[Path]:
             assert time.monotonic() < until
             time.sleep(0.05)
         yield file
+
+
+def processed(executor: Executor, toy: Path, setup: loop.Setup, unit_events: int | None) -> Partial:
+    """Results of the sample, checked and processed by an executor."""
+    wanted_ = wanted(toy)
+    listed = load_dataset(toy, setup.analysis.variations)
+    checked = source.get(wanted_, listed, setup.analysis.columns, setup.analysis.reserved, executor)
+    function = partial(analyse, tree="Events", analysis=setup.analysis, seed=1)
+    division = partial(units.divide, unit_events=unit_events)
+    samples, partials = units.process("Processing", checked, function, executor, False, division=division)
+    assert [record.processed for record in samples[0].records] == [8000, 8000]
+    return partials["ttbar__nominal"]

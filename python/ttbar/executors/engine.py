@@ -1,0 +1,188 @@
+"""What executors of engines have in common: the package is brought to the workers, which see nothing but bytes."""
+
+import signal
+import zlib
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from multiprocessing.reduction import ForkingPickler
+from types import ModuleType
+from typing import Any, ParamSpec, TypeVar
+
+from ttbar import child
+from ttbar.errors import AnalysisError
+from ttbar.executors import remote
+from ttbar.executors.bundle import bundle
+from ttbar.executors.executor import Executor
+from ttbar.executors.remote import ANSWER, DIED, NOT_READY, Slots
+from ttbar.process import FROM_A_TERMINAL
+from ttbar.worker import Worker, WorkerDied, WorkerNotStarted, no_setup
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Asked = Future[tuple[int, Any]]
+"""What becomes of a question, as `ttbar.executors.remote` says."""
+
+
+class EngineExecutor(Executor):
+    """Functions as tasks of an engine, each in a process of its own on a worker.
+
+    Parameters
+    ----------
+    setup : callable
+        What each process runs first, and the files that it needs.
+    patience : float
+        Seconds without a sign of life after which a process is taken for dead.
+    scheduler : str or None
+        Where the engine is; None to start it on this machine.
+    workers : int or None
+        How many workers are wanted.
+    """
+
+    remote = True
+    engine = ""
+    """Its name."""
+
+    def __init__(self, setup: Callable[[], Any], patience: float, scheduler: str | None, workers: int | None) -> None:
+        self._setup, self._patience, self._scheduler, self._workers = setup, patience, scheduler, workers
+        self._here = Worker(setup, patience)
+        self._ready: Any = None
+
+    @abstractmethod
+    def _connect(self) -> None:
+        """Start the engine, or find the one that there is."""
+
+    @abstractmethod
+    def _ship(self, slots: Slots) -> Sequence[tuple[str, Callable[[bytes], Asked]]]:
+        """Bring the package to the workers; names of workers, and functions that ask them, come back."""
+
+    @abstractmethod
+    def _ask(self, question: bytes) -> Asked:
+        """Ask any worker."""
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Cancel the tasks, remove what was brought to the workers, and end what was started."""
+
+    def _explained(self, error: BaseException) -> Exception:
+        """What an error of the engine means for us."""
+        return AnalysisError(f"{self.engine} could not run a task ({type(error).__name__}: {error})")
+
+    def ready(self) -> Any:
+        """Start all that there is to start, and make sure that what is on the workers fits."""
+        if self._ready is None:
+            with ThreadPoolExecutor(1) as pool:
+                expected = pool.submit(self._here.ready)  # while a cluster starts
+                try:
+                    with _quietly():
+                        self._connect()
+                    ready = expected.result()
+                except BaseException:
+                    self._here.end()
+                    raise
+            self._here.__exit__(None, None, None)
+            shipped = bundle(self._setup, ready)
+            workers = self._ship(Slots(shipped.name, shipped.content, shipped.setup, self._patience))
+            question = _question(no_setup)
+            asked = [(name, self._answer(ask(question))) for name, ask in workers]
+            failed = {name: error for name, future in asked if (error := future.exception())}
+            if failed:
+                reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
+                raise AnalysisError(f"{len(failed)} of {len(workers)} workers cannot be used: {reasons}")
+            self._ready = ready
+        return self._ready
+
+    def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call a function on a worker."""
+        self.ready()
+        return self._answer(self._ask(_question(function, *args, **kwargs)))
+
+    def call_here(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function in a process of this machine."""
+        return self._here.call(function, *args, **kwargs)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self._here.end()
+        self._here.__exit__(None, None, None)
+        with suppress(Exception):  # an engine that is gone has nothing to be removed
+            self._disconnect()
+
+    def _answer(self, asked: Asked) -> Future[Any]:
+        """What a function returns whose outcome is awaited."""
+        result: Future[Any] = Future()
+
+        def answered(asked: Asked) -> None:
+            if not result.set_running_or_notify_cancel():
+                return
+            try:
+                kind, answer = asked.result()
+            except BaseException as error:
+                result.set_exception(self._explained(error))
+                return
+            try:
+                result.set_result(value(kind, answer))
+            except Exception as error:
+                result.set_exception(error)
+
+        asked.add_done_callback(answered)
+        result.add_done_callback(lambda result: result.cancelled() and asked.cancel())
+        return result
+
+
+def _question(function: Callable[..., Any], *args: Any, **kwargs: Any) -> bytes:
+    """A function and its arguments, as a child takes them."""
+    return bytes(ForkingPickler.dumps((function, args, kwargs)))
+
+
+def travelling(module: ModuleType) -> tuple[ModuleType, ...]:
+    """Modules that the engine takes along by value.
+
+    Parameters
+    ----------
+    module : module
+        That of an executor.
+
+    Returns
+    -------
+    tuple of module
+        The module and those that it uses on the other side.
+    """
+    return (child, remote, module)
+
+
+def value(kind: int, answer: Any) -> Any:
+    """What a function returned on the other side; what became of it otherwise is raised.
+
+    Parameters
+    ----------
+    kind : int
+        What became of it.
+    answer
+        The answer, or a reason.
+
+    Returns
+    -------
+    object
+        What it returned.
+    """
+    if kind == DIED:
+        raise WorkerDied(answer)
+    if kind not in (ANSWER, NOT_READY):
+        raise WorkerNotStarted(answer)
+    succeeded, result = ForkingPickler.loads(zlib.decompress(answer) if kind == ANSWER else answer)
+    if not succeeded:
+        raise result
+    return result
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Start processes that a key on this terminal does not end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FROM_A_TERMINAL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
