@@ -1,9 +1,12 @@
 """The workers of a Spark cluster."""
 
+import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -48,8 +51,12 @@ class SparkExecutor(EngineExecutor):
         if self._workers and self._scheduler:
             settings["spark.cores.max"] = str(self._workers)
         configuration = SparkConf().setMaster(master).setAppName("ttbar").setAll(list(settings.items()))
+        logging.getLogger("py4j").setLevel(logging.CRITICAL)
+        interrupt = signal.getsignal(signal.SIGINT)
         try:
             self._context = SparkContext(conf=configuration)
+            with suppress(ValueError):  # in the main thread, Spark has put its own in place of it
+                signal.signal(signal.SIGINT, interrupt)
         except (PySparkException, OSError, ValueError) as error:
             raise UsageError(
                 "--scheduler", f"Spark does not start with {master}: is Java 17 or later there? ({error})"
