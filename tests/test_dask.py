@@ -24,7 +24,7 @@ from ttbar.executors import LocalExecutor, Where, on_dask, remote
 from ttbar.executors.bundle import bundle
 from ttbar.executors.engine import value
 from ttbar.executors.on_dask import _require_same_python
-from ttbar.library import resource
+from ttbar.library import shipped
 from ttbar.simulate import simulate
 from ttbar.worker import WorkerDied, no_setup
 
@@ -43,7 +43,7 @@ def setup(tmp_path_factory):
     (folder / "mine.hpp").write_text(HEADER)
     (folder / "mine_constants.hpp").write_text("namespace mine { constexpr bool kYes = true; }\n")
     model = folder / "my_model.json"
-    model.write_bytes(resource("models", "jet_assignment.json").read_bytes())
+    model.write_bytes(shipped("models", "jet_assignment.json").read_bytes())
     analysis = replace(agc_v1.analysis, headers=(folder / "mine.hpp",))
     return loop.Setup(1, analysis, (model,))
 

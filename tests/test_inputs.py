@@ -99,7 +99,9 @@ def test_what_is_known_of_a_good_file(good, format_):
         uuid=checked.uuid,
         size=path.stat().st_size,
         version=str(path.stat().st_mtime_ns),
+        clusters=checked.clusters,
     )
+    assert [0, *checked.clusters, ENTRIES] == sorted({0, *checked.clusters, ENTRIES})
     assert len(checked.uuid) == 36
     assert pickle.loads(pickle.dumps(checked)) == checked
     assert check_file(InputFile(str(path), None, None), "Events", COLUMNS) == checked
