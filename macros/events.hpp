@@ -5,16 +5,18 @@
 #include <ROOT/RDataFrame.hxx>
 #include <TSystem.h>
 
+#include <cstdlib>
 #include <string>
 
 /// The model that comes with the macros.
 const std::string shipped_model = std::string(gSystem->GetDirName(__FILE__)) + "/../models/jet_assignment.json";
 
-/// @return the file, or simulated top pairs where it has no name
+/// @return the file, or simulated top pairs where it has no name, which are there until ROOT ends
 std::string events_in(const std::string& file) {
     if (!file.empty())
         return file;
-    const std::string toy = gSystem->TempDirectory() + ("/ttbar_macro_" + std::to_string(gSystem->GetPid()) + ".root");
+    static const std::string toy = Form("%s/ttbar_macro_%d.root", gSystem->TempDirectory(), gSystem->GetPid());
+    std::atexit([] { gSystem->Unlink(toy.c_str()); });
     ttbar::simulate(toy, {"ttbar__nominal", 10000});
     return toy;
 }

@@ -38,7 +38,8 @@ TEST_CASE("the trijet of largest momentum that has a b-tag gives the mass") {
 
 TEST_CASE("a trijet has the indices of its stored jets") {
     // stored jets 0 and 3 are not selected; the hardest combination of the others is that of the nearest ones
-    const RVecF pt{500.f, 90.f, 80.f, 500.f, 70.f, 60.f}, eta(6, 0.f), phi{0.f, 2.f, 0.f, 0.f, 0.1f, 0.2f}, mass(6, 5.f);
+    const RVecF pt{500.f, 90.f, 80.f, 500.f, 70.f, 60.f}, eta(6, 0.f), phi{0.f, 2.f, 0.f, 0.f, 0.1f, 0.2f},
+        mass(6, 5.f);
     const RVecI selected{5, 1, 2, 4};
     const auto found = ttbar::trijet(pt, eta, phi, mass, RVecF(6, 1.f), selected, 0.5);
     CHECK(found.jets == std::array{5, 2, 4});
