@@ -13,7 +13,7 @@ from program import Results, run_analysis
 
 from ttbar.analyses import agc_v1
 from ttbar.errors import AnalysisError
-from ttbar.execution import units
+from ttbar.execution import loop, units
 from ttbar.execution.unit import Cost, LoopFailed, Packed, Partial
 from ttbar.execution.units import CrashingFile, divide, process
 from ttbar.executors import Executor, LocalExecutor
@@ -68,21 +68,54 @@ def test_a_file_is_only_divided_between_clusters():
     assert [unit.entry_range for unit in divide(sample(1000), 1000)] == [None]
 
 
-@pytest.mark.parametrize("format_", ["TTree", "RNTuple"])
-def test_the_check_finds_where_clusters_begin(tmp_path, format_):
+def test_the_check_finds_where_clusters_of_a_ttree_begin(tmp_path):
     root = load_root()
     options = root.RDF.RSnapshotOptions()
-    options.fOutputFormat = getattr(root.RDF.ESnapshotOutputFormat, f"k{format_}")
-    options.fAutoFlush = 100
     path = str(tmp_path / "a.root")
-    root.RDataFrame(1234).Define("x", "rdfentry_").Snapshot("Events", path, ["x"], options)
+    for flush, found in ((100, tuple(range(100, 1234, 100))), (1, None)):
+        options.fAutoFlush = flush
+        root.RDataFrame(1234).Define("x", "rdfentry_").Snapshot("Events", path, ["x"], options)
+        clusters = check_file(InputFile(path, None, None), "Events", {"x": None}).clusters
+        assert clusters == found or (found is None and 100 < len(clusters) <= MAX_PARTS)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_parts_of_an_rntuple_have_its_entries_once(tmp_path, threads):
+    with LocalExecutor(partial(loop.initialise, threads, agc_v1.analysis)) as executor:
+        clusters, sums = executor.call(parts_of_an_rntuple, tmp_path)
+    assert {100, 200} <= {*clusters}  # those that are written by several threads at once are smaller
+    assert len(sums) == 4
+    assert sum(sums[:-1]) == sums[-1] == sum(range(300))
+
+
+def parts_of_an_rntuple(folder):
+    """Clusters of an RNTuple of three, and sums of a column in its parts and in all."""
+    root = load_root()
+    options = root.RDF.RSnapshotOptions()
+    options.fOutputFormat = root.RDF.ESnapshotOutputFormat.kRNTuple
+    path = str(folder / "all.root")
+    merger = root.TFileMerger(False)
+    merger.OutputFile(path, "RECREATE")
+    for number in range(3):
+        part = str(folder / f"{number}.root")
+        frame = root.RDataFrame(100).Define("x", f"int(rdfentry_ + {100 * number})")
+        frame.Snapshot("Events", part, ["x"], options)
+        merger.AddFile(part)
+    assert merger.Merge()
     checked = check_file(InputFile(path, None, None), "Events", {"x": None})
-    if format_ == "TTree":
-        assert checked.clusters == tuple(range(100, 1234, 100))
-    assert all(0 < cut < 1234 for cut in checked.clusters)
-    options.fAutoFlush = 1
-    root.RDataFrame(1234).Define("x", "rdfentry_").Snapshot("Events", path, ["x"], options)
-    assert len(check_file(InputFile(path, None, None), "Events", {"x": None}).clusters) <= MAX_PARTS
+    whole = CheckedSample("ttbar", "nominal", (FileRecord(path, "ttbar__nominal", 300, 300, "ok", "", 1, checked),))
+
+    def total(unit):
+        found = None
+
+        def book(events):
+            nonlocal found
+            found = events.Sum("x")
+            return lambda: lambda: {"cutflow": {"nominal": {"all": int(found.GetValue())}}}
+
+        return loop.run_unit(unit, "Events", {"x": None}, book).cutflow["nominal"]["all"]
+
+    return checked.clusters, [total(unit) for unit in (*divide(whole, 100), *divide(whole))]
 
 
 # --- Processing, with results that are made up
@@ -281,18 +314,8 @@ SAMPLES = ("ttbar__nominal", "wjets__nominal")
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
-    """Files of two clusters each, as TTrees and RNTuples."""
-    folder = tmp_path_factory.mktemp("toy")
-    dataset = simulate(folder / "TTree", EVENTS, SAMPLES, 5, False)
-    (folder / "RNTuple").mkdir()
-    root = load_root()
-    options = root.RDF.RSnapshotOptions()
-    options.fOutputFormat = root.RDF.ESnapshotOutputFormat.kRNTuple
-    for path in sorted((folder / "TTree").glob("*.root")):
-        frame = root.RDataFrame("Events", str(path))
-        frame.Snapshot("Events", str(folder / "RNTuple" / path.name), [*agc_v1.analysis.columns], options)
-    (folder / "RNTuple" / "dataset.json").write_text(dataset.read_text())
-    return folder
+    """Files of two clusters each."""
+    return simulate(tmp_path_factory.mktemp("toy"), EVENTS, SAMPLES, 5, False)
 
 
 def run(toy, output, *options):
@@ -302,9 +325,8 @@ def run(toy, output, *options):
 
 
 def test_histograms_do_not_depend_on_the_number_of_workers(toy, tmp_path):
-    dataset = toy / "TTree" / "dataset.json"
-    run(dataset, tmp_path / "one", "--threads", 1, "--unit-events", 5000)
-    found = run(dataset, tmp_path / "two", "--workers", 2, "--unit-events", 5000)
+    run(toy, tmp_path / "one", "--threads", 1, "--unit-events", 5000)
+    found = run(toy, tmp_path / "two", "--workers", 2, "--unit-events", 5000)
     assert bits(tmp_path / "one" / "histograms.root") == bits(tmp_path / "two" / "histograms.root")
     assert found.json("cutflow") == Results(tmp_path / "one").json("cutflow")
     assert found.json("metrics")["workers"] == 2
