@@ -377,7 +377,7 @@ def crash_at_a_marked_name(file, tree, columns, source, reserved):
 
 
 def test_a_file_that_crashes_root_is_a_bad_file(good, tmp_path, monkeypatch):
-    monkeypatch.setattr(ttbar.inputs.delivery, "_check_with_memory_limit", crash_at_a_marked_name)
+    monkeypatch.setattr(ttbar.inputs.delivery, "check_with_memory_limit", crash_at_a_marked_name)
     paths = (good["TTree"][0], tmp_path / "crash.root", good["TTree"][1])
     samples = [sample_of(*map(declared, paths))]
     (checked,) = check(samples, bad_files="skip")
@@ -393,7 +393,7 @@ def hang(*arguments):
 
 
 def test_a_file_that_hangs_root_is_a_bad_file(good, monkeypatch):
-    monkeypatch.setattr(ttbar.inputs.delivery, "_check_with_memory_limit", hang)
+    monkeypatch.setattr(ttbar.inputs.delivery, "check_with_memory_limit", hang)
     (checked,) = deliver([sample_of(declared(good["TTree"][0]))], replace(REQUEST, patience=1))
     assert "no sign of life for 1 s" in checked.records[0].reason
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from ttbar.jobs.normalise import final_cutflow, final_histograms, pseudodata
 from ttbar.jobs.provenance import Stopwatch, accounts, measured, provenance
 from ttbar.progress import say
 from ttbar.results import histograms
+from ttbar.worker import Worker
 
 UNITS = "units"
 """Where in the results folder the results of units are kept until the run is complete."""
@@ -222,10 +223,9 @@ def finish(
             final |= dict(pseudodata(options.analysis, final))
             histograms.write(options.output / "histograms.root", final)
             output.write_json(options.output / "cutflow.json", final_cutflow(options.analysis, samples, partials))
-        if options.plots:
-            _plot(options, stopwatch)
-        if options.fit:
-            failure = _fit(options, no_fit, stopwatch)
+        with _plotting(options, stopwatch) if options.plots else nullcontext():
+            if options.fit:
+                failure = _fit(options, no_fit, stopwatch)
 
     metrics = {
         "mode": "io-only" if options.io_only else output.FULL_RUN,
@@ -339,16 +339,30 @@ def store(folder: Path, analysis: Analysis, tree: str, seed: int, ready: Ready) 
 # Plots and fit are imported where they are made: it takes seconds that a run without them should not spend.
 
 
-def _plot(options: Options, stopwatch: Stopwatch) -> None:
-    """Plot the histograms, as far as there is something to plot."""
+@contextmanager
+def _plotting(options: Options, stopwatch: Stopwatch) -> Iterator[None]:
+    """Plot the histograms in a process of its own meanwhile, as far as there is something to plot."""
     progress.now("Reading histograms")
-    from ttbar.results.plot import plot
+    from ttbar.results.plot import draw_all
 
-    try:
+    def draw() -> list[str]:
         with stopwatch.time("plots"):
-            plot(options.output / "histograms.root", options.output, options.analysis)
-    except InputError as error:
-        say(f"Left out: {error}")
+            return worker.call(draw_all, options.output / "histograms.root", options.output, options.analysis)
+
+    with ThreadPoolExecutor(1) as thread, Worker() as worker:
+        worker.start()
+        drawing = thread.submit(draw)
+        try:
+            yield
+            progress.now("Plotting")
+            if isinstance(error := drawing.exception(), InputError):
+                notes = [f"Left out: {error}"]
+            else:
+                notes = drawing.result()
+        finally:
+            worker.end()  # its function has returned, or is to be given up
+    for note in notes:
+        say(note)
 
 
 def _fit(options: Options, no_fit: InputError | None, stopwatch: Stopwatch) -> AnalysisError | None:

@@ -44,6 +44,27 @@ class Plot:
 
 
 def plot(histograms: Path, output: Path, analysis: Analysis) -> None:
+    """Draw all plots for which there are histograms, and show how far that is.
+
+    Parameters
+    ----------
+    histograms, output, analysis
+        As in `draw_all`.
+
+    Raises
+    ------
+    InputError
+        As `draw_all` does.
+    """
+    with Display("Plotting", len(plots(analysis)), "plots") as display:
+        notes = draw_all(histograms, output, analysis, display.update)
+    for note in notes:
+        say(note)
+
+
+def draw_all(
+    histograms: Path, output: Path, analysis: Analysis, drawn: Callable[[int], object] = lambda number: None
+) -> list[str]:
     """Draw all plots for which there are histograms.
 
     Parameters
@@ -54,6 +75,13 @@ def plot(histograms: Path, output: Path, analysis: Analysis) -> None:
         Results folder. Plots go to its `plots/`, as PNG and PDF; old ones of the same names are removed.
     analysis : Analysis
         The analysis of the run.
+    drawn : callable, optional
+        Called after each plot with the number of those that are done.
+
+    Returns
+    -------
+    list of str
+        Sentences that the user is to read.
 
     Raises
     ------
@@ -66,18 +94,20 @@ def plot(histograms: Path, output: Path, analysis: Analysis) -> None:
     folder = output / FOLDER
     prepare(folder, (f"{each.name}.{extension}" for each in wanted for extension in FORMATS))
     left_out = []
-    with matplotlib.style.context(STYLE), Display("Plotting", len(wanted), "plots") as display:
+    with matplotlib.style.context(STYLE):
         for number, each in enumerate(wanted, start=1):
             figure = each.draw(contents)
             if figure is None:
                 left_out.append(each.name)
             else:
                 save(figure, folder, each.name, each.title, each.description)
-            display.update(number)
+            drawn(number)
+    notes = []
     if left_out:
-        say(f"Not plotted, for want of events or histograms: {_listed(left_out)}")
+        notes.append(f"Not plotted, for want of events or histograms: {_listed(left_out)}")
     if others:
-        say(f"In the file but not in the analysis {analysis.name}, so not plotted: {_listed(others)}")
+        notes.append(f"In the file but not in the analysis {analysis.name}, so not plotted: {_listed(others)}")
+    return notes
 
 
 def draw(histograms: Path, analysis: Analysis, name: str) -> Figure:
