@@ -12,7 +12,7 @@ from program import run_analysis
 
 import ttbar
 from ttbar.analyses import agc_v1
-from ttbar.library import resource
+from ttbar.library import shipped
 from ttbar.simulate import simulate
 
 
@@ -83,7 +83,7 @@ def test_an_analysis_can_be_a_value(toy, tmp_path):
 
 def test_a_model_of_an_analysis_can_be_anywhere(toy, result, tmp_path):
     model = tmp_path / "elsewhere.json"
-    model.write_bytes(resource(agc_v1.analysis.models[0].file).read_bytes())
+    model.write_bytes(shipped(agc_v1.analysis.models[0].file).read_bytes())
     moved = replace(agc_v1.analysis, models=(replace(agc_v1.analysis.models[0], file=str(model)),))
     other = ttbar.run(toy, analysis=moved, output=tmp_path / "output", plots=False, fit=False)
     assert other.provenance["models"][0]["path"] == str(model)
