@@ -10,13 +10,13 @@ from ttbar.analyses import agc_v1
 from ttbar.errors import UsageError
 from ttbar.execution import loop
 from ttbar.executors import LocalExecutor, Where
-from ttbar.library import resource
+from ttbar.library import shipped
 from ttbar.simulate import simulate
 from ttbar.worker import WorkerDied, no_setup
 
 pytest.importorskip("pyspark", reason="Spark is not installed: pip install -r requirements-spark.lock")
 
-SETUP = loop.Setup(1, agc_v1.analysis, tuple(resource(model.file) for model in agc_v1.analysis.models))
+SETUP = loop.Setup(1, agc_v1.analysis, tuple(shipped(model.file) for model in agc_v1.analysis.models))
 
 
 @pytest.fixture(scope="module")
