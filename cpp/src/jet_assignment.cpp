@@ -9,6 +9,20 @@ namespace ttbar {
 
 namespace {
 
+/// Number of rows that some values are, of which there must be one for each permutation.
+std::size_t count_rows(const Forest& forest, std::size_t n_values) {
+    const std::size_t n_rows = permutations_of_rows(n_values, forest.n_features()).size();
+    if (n_rows == 0) {
+        std::string expected;
+        for (std::size_t n_jets = 4; n_jets <= max_assigned_jets; ++n_jets)
+            expected += (n_jets == 4 ? "" : " or ") + std::to_string(n_permutations(n_jets) * forest.n_features());
+        throw std::runtime_error("the rows of the permutations have " + std::to_string(n_values) +
+                                 " values, where the " + std::to_string(forest.n_features()) + " features of model " +
+                                 forest.path() + " make " + expected);
+    }
+    return n_rows;
+}
+
 /// The row with the highest probability, the first of equal ones.
 ScoredPermutation best_row(const Forest& forest, const float* rows, std::size_t n_rows) {
     std::array<float, n_permutations(max_assigned_jets)> scores;
@@ -83,9 +97,7 @@ PermutationTable permutations_of_rows(std::size_t n_values, std::size_t n_featur
     for (std::size_t n_jets = 4; n_jets <= max_assigned_jets; ++n_jets)
         if (n_values == n_permutations(n_jets) * n_features)
             return permutations_of(n_jets);
-    throw std::invalid_argument(std::to_string(n_values) + " values are no rows of " + std::to_string(n_features) +
-                                " features: that would be 12, 60 or 180 times as many, for the permutations of 4, 5 "
-                                "or 6 jets");
+    return {nullptr, 0};
 }
 
 PermutationFeatures permutation_features(const ROOT::RVecF& pt, const ROOT::RVecF& eta, const ROOT::RVecF& phi,
@@ -151,21 +163,20 @@ void require_features(const Forest& forest, const std::vector<std::string>& name
 }
 
 ROOT::RVecF permutation_scores(const Forest& forest, const PermutationFeatures& features) {
-    forest.require_features(feature_names.size());
-    return scores_of_rows(forest, features.data(), permutations.size());
+    return scores_of_rows(forest, features.data(), count_rows(forest, features.size()));
 }
 
 ROOT::RVecF permutation_scores(const Forest& forest, const ROOT::RVecF& features) {
-    return scores_of_rows(forest, features.data(), permutations_of_rows(features.size(), forest.n_features()).size());
+    return scores_of_rows(forest, features.data(), count_rows(forest, features.size()));
 }
 
 ScoredPermutation best_scored_permutation(const Forest& forest, const PermutationFeatures& features) {
-    forest.require_features(feature_names.size());
+    count_rows(forest, features.size());
     return remembered_best_row(forest, features.data(), features.size());
 }
 
 ScoredPermutation best_scored_permutation(const Forest& forest, const ROOT::RVecF& features) {
-    const std::size_t n_rows = permutations_of_rows(features.size(), forest.n_features()).size();
+    const std::size_t n_rows = count_rows(forest, features.size());
     return n_rows == permutations.size() ? remembered_best_row(forest, features.data(), features.size())
                                          : best_row(forest, features.data(), n_rows);
 }

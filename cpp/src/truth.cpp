@@ -114,10 +114,13 @@ int true_permutation(const ROOT::RVec<Label>& labels, const ROOT::RVecI& quarks)
 }
 
 ROOT::RVecF rows_of_four_jets(const ROOT::RVecF& rows, std::size_t n_features) {
+    const auto all = permutations_of_rows(rows.size(), n_features);
+    if (all.size() == 0)
+        return rows;
     ROOT::RVecF kept;
     kept.reserve(permutations.size() * n_features);
     auto row = rows.begin();
-    for (const auto& permutation : permutations_of_rows(rows.size(), n_features)) {
+    for (const auto& permutation : all) {
         if (*std::max_element(permutation.begin(), permutation.end()) < 4)
             kept.insert(kept.end(), row, row + n_features);
         row += n_features;

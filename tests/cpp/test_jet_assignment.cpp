@@ -49,7 +49,7 @@ TEST_CASE("more jets have more permutations, in the same order") {
     }
     CHECK_THROWS_AS(ttbar::permutations_of(3), std::invalid_argument);
     CHECK_THROWS_AS(ttbar::permutations_of(7), std::invalid_argument);
-    CHECK_THROWS_AS(ttbar::permutations_of_rows(61 * 20, 20), std::invalid_argument);
+    CHECK(ttbar::permutations_of_rows(61 * 20, 20).size() == 0);
 }
 
 TEST_CASE("the features of a permutation, worked out by hand") {
@@ -146,6 +146,6 @@ TEST_CASE("the best permutation is the first one of the highest score") {
     }
     const RVecF equal(ttbar::n_permutations(5) * forest.n_features(), 1.f);
     CHECK(ttbar::best_scored_permutation(forest, equal).index == 0);
-    CHECK_THROWS_AS(ttbar::permutation_scores(forest, RVecF(13 * 19)), std::invalid_argument);
-    CHECK_THROWS_AS(ttbar::best_scored_permutation(forest, RVecF()), std::invalid_argument);
+    CHECK_THROWS_AS(ttbar::permutation_scores(forest, RVecF(13 * 19)), std::runtime_error);
+    CHECK_THROWS_AS(ttbar::best_scored_permutation(forest, RVecF()), std::runtime_error);
 }

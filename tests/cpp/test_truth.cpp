@@ -225,5 +225,5 @@ TEST_CASE("of the rows of more jets, those of the first four are kept in their o
         CHECK(expected.size() == 24);
         CHECK(ROOT::VecOps::All(ttbar::rows_of_four_jets(rows, 2) == expected));
     }
-    CHECK_THROWS_AS(ttbar::rows_of_four_jets(ROOT::RVecF(25), 2), std::invalid_argument);
+    CHECK(ttbar::rows_of_four_jets(ROOT::RVecF(25), 2).size() == 25);
 }

@@ -77,8 +77,7 @@ PermutationTable permutations_of(std::size_t n_jets);
 /// The permutations whose rows some values are.
 /// @param n_values   number of values of all rows
 /// @param n_features number of values of a row
-/// @return a permutation for each row
-/// @throws std::invalid_argument if these are not the rows of all permutations of any number of jets
+/// @return a permutation for each row; none if these are not the rows of all permutations of any number of jets
 PermutationTable permutations_of_rows(std::size_t n_values, std::size_t n_features);
 
 /// Names of the features of a permutation, in the order of the model's columns.
@@ -160,7 +159,7 @@ ROOT::RVecF permutation_scores(const Forest& forest, const PermutationFeatures& 
 /// @param forest   model
 /// @param features a row for each permutation of four, five or six jets, of as many values as the model has features
 /// @return scores, in the order of permutations_of that number of jets
-/// @throws std::invalid_argument if there is another number of values
+/// @throws std::runtime_error if there is another number of values
 ROOT::RVecF permutation_scores(const Forest& forest, const ROOT::RVecF& features);
 
 /// A permutation and how good it is.
@@ -180,7 +179,7 @@ ScoredPermutation best_scored_permutation(const Forest& forest, const Permutatio
 /// @param forest   model
 /// @param features a row for each permutation of four, five or six jets, of as many values as the model has features
 /// @return index into the permutations of that number of jets, and score
-/// @throws std::invalid_argument if there is another number of values
+/// @throws std::runtime_error if there is another number of values
 ScoredPermutation best_scored_permutation(const Forest& forest, const ROOT::RVecF& features);
 
 /// The index of the permutation with the highest score.

@@ -78,8 +78,7 @@ struct MatchedEvents {
 /// The rows that assign the first four jets, of those of all permutations of four jets or more.
 /// @param rows       row after row
 /// @param n_features number of values of a row
-/// @return rows, one for each of ttbar::permutations
-/// @throws std::invalid_argument if there is not a row for each permutation of four, five or six jets
+/// @return rows, one for each of ttbar::permutations; all rows if they are not those of all permutations
 ROOT::RVecF rows_of_four_jets(const ROOT::RVecF& rows, std::size_t n_features);
 
 /// Gather what is known of an event.

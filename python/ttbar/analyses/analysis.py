@@ -484,7 +484,7 @@ class Analysis:
             for number, step in enumerate(steps, start=1):
                 if isinstance(step, Define) and step.column == column:
                     return steps[:number]
-        raise ValueError(f"no node or region defines the column {column!r}, which a model needs")
+        raise ValueError(f"no node or region defines the column {column!r}")
 
     def filled(self, process: str) -> tuple[str, ...]:
         """Name the variations that a process can have histograms of.
@@ -591,7 +591,10 @@ class Analysis:
         """Check that the models have names, and their rows a column."""
         _require_unique("models", (model.name for model in self.models))
         for model in self.models:
-            self.steps_to(model.column)
+            try:
+                self.steps_to(model.column)
+            except ValueError as error:
+                raise ValueError(f"the model {model.name!r} cannot be used: {error}") from None
 
     def _check_constants(self) -> None:
         """Check that there is a factor for each variation."""
