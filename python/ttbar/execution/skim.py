@@ -240,7 +240,10 @@ def make_skims(
 
 def _require_room(folder: Path) -> None:
     """Fail where nothing can be written."""
-    with TemporaryFile(dir=folder) as probe:
-        probe.write(bytes(_ROOM))
-        probe.flush()
-        os.fsync(probe)
+    try:
+        with TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_ROOM))
+            probe.flush()
+            os.fsync(probe)
+    except OSError as error:  # of a file without a name
+        raise OSError(error.errno, error.strerror, str(folder)) from None
