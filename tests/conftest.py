@@ -21,6 +21,16 @@ OUTCOMES: tuple[Outcome, ...] = ("detected", "recovered", "undetectable", "wrong
 """A fault ends in an error that names it; in the exact result; in a change of values that nothing can see; or badly."""
 
 
+@pytest.fixture(autouse=True)
+def _own_patience():
+    """What a test says about waiting for servers is not for the programs that later tests start."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("XRD_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("XRD_")]:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 class Ledger:
     """What faults were injected, and what became of them."""
 

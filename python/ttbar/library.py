@@ -71,6 +71,10 @@ def code_id(*parts: str) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
+_limits: dict[str, str] = {}
+"""What `limit_waiting` has said last."""
+
+
 def limit_waiting(seconds: float) -> None:
     """Say how long XRootD's client may wait for a server, in all processes that are started from now on.
 
@@ -88,7 +92,8 @@ def limit_waiting(seconds: float) -> None:
         "XRD_TIMEOUTRESOLUTION": 1,
     }
     for name, value in limits.items():
-        os.environ.setdefault(name, str(max(1, round(value))))
+        if os.environ.get(name) == _limits.get(name):  # nobody has said it, or this function has
+            os.environ[name] = _limits[name] = str(max(1, round(value)))
 
 
 def declare(header: Path) -> None:
