@@ -11,8 +11,10 @@ int scores(const std::string& model = shipped_model, const std::string& file = "
     const auto& forest = ttbar::model(0);
     if (forest.n_features() == ttbar::agc_v2::feature_names.size()) {
         ttbar::require_features(forest, {ttbar::agc_v2::feature_names.begin(), ttbar::agc_v2::feature_names.end()});
-        events = events.Define("rows", "ttbar::agc_v2::permutation_features(Jet_pt, jet_scale, Jet_eta, Jet_phi, "
-                                       "Jet_mass, Jet_btagCSVV2, Jet_qgl, jets, lepton)");
+        events = events
+                     .Define("candidates", "ttbar::agc_v2::candidates_of(Jet_pt, jet_scale, Jet_eta, Jet_phi, "
+                                           "Jet_mass, Jet_btagCSVV2, Jet_qgl, jets, lepton)")
+                     .Define("rows", "ttbar::agc_v2::permutation_features(candidates)");
     } else {
         ttbar::require_features(forest, {ttbar::feature_names.begin(), ttbar::feature_names.end()});
         events = events.Define("rows", "features");

@@ -1,7 +1,5 @@
 #include "ttbar/observables.hpp"
 
-#include "four_momentum.hpp"
-
 #include <cstddef>
 
 namespace ttbar {

@@ -21,12 +21,11 @@ struct Jets {
     RVecI selected{1, 2, 3, 4, 5, 6};
     ttbar::Lepton lepton{36.f, 1.f, -2.f, 0.5f};
 
-    RVecF rows() const {
-        return ttbar::agc_v2::permutation_features(pt, scale, eta, phi, mass, btag, qgl, selected, lepton);
+    ttbar::agc_v2::Candidates candidates() const {
+        return ttbar::agc_v2::candidates_of(pt, scale, eta, phi, mass, btag, qgl, selected, lepton);
     }
-    RVecD row(int permutation) const {
-        return ttbar::agc_v2::features_of(pt, scale, eta, phi, mass, btag, qgl, selected, lepton, permutation);
-    }
+    RVecF rows() const { return ttbar::agc_v2::permutation_features(candidates()); }
+    RVecD row(int permutation) const { return ttbar::agc_v2::features_of(candidates(), permutation); }
 };
 
 struct Sum {

@@ -150,12 +150,13 @@ def define(
                     "ttbar::first_lepton(Electron_pt, Electron_eta, Electron_phi, Electron_mass, electrons, "
                     "Muon_pt, Muon_eta, Muon_phi, Muon_mass, muons)",
                 ),
-                Define("features", f"ttbar::agc_v2::permutation_features({_JETS}, Jet_qgl, jets, lepton)"),
+                Define("candidates", f"ttbar::agc_v2::candidates_of({_JETS}, Jet_qgl, jets, lepton)"),
+                Define("features", "ttbar::agc_v2::permutation_features(candidates)"),
                 # An event is evaluated by the model that has not learnt from it.
                 Define("permutation", "ttbar::best_permutation(ttbar::model(event % 2 == 0 ? 1 : 0), features)"),
                 Define(
                     "assigned",
-                    f"ttbar::agc_v2::features_of({_JETS}, Jet_qgl, jets, lepton, permutation)",
+                    "ttbar::agc_v2::features_of(candidates, permutation)",
                     elements=tuple(axis.column for axis in FEATURES),
                 ),
             ),
