@@ -11,6 +11,7 @@ import uproot
 from rich.console import Console
 from synthetic import histogram
 
+import ttbar
 from ttbar.analyses import agc_v2
 from ttbar.cli import main
 from ttbar.errors import InputError
@@ -372,7 +373,9 @@ class TestPublished:
             content = {name: {"edges": edges, "contents": each.tolist()} for name, each in published.items()}
             (tmp_path / "published.json").write_text(json.dumps(content))
             write(tmp_path / "ours.root", ours)
-            return validate(tmp_path / "ours.root", tmp_path / "published.json", **options)
+            return validate(
+                tmp_path / "ours.root", tmp_path / "published.json", random=agc_v2.analysis.random, **options
+            )
 
         return compare
 
@@ -385,6 +388,15 @@ class TestPublished:
         assert "114 histograms compared: none differ; " in text
         assert "10 not compared: *_pt_res_up, since the random numbers" in text
         assert "62 not compared: not in the reference" in text
+
+    def test_the_analysis_says_what_is_random(self, compared, tmp_path):
+        compared()
+        ours, published = tmp_path / "ours.root", tmp_path / "published.json"
+        for pair in ((ours, published), (published, ours)):
+            comparison = ttbar.validate(*pair)
+            assert comparison.equal
+            assert sorted(comparison.apart.values()) == [10, 62]
+        assert not validate(ours, published).equal
 
     def test_what_differs_is_counted_once(self, compared):
         def differ(published):

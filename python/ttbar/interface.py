@@ -474,10 +474,14 @@ def validate(a: PathLike, b: PathLike, *, ignore: str | Sequence[str] = ()) -> "
     InputError
         If a file cannot be read.
     """
+    from ttbar.results.reference import is_reference
     from ttbar.results.validate import validate as compare
 
     progress.now("Comparing")
-    return compare(Path(a), Path(b), ignore=(ignore,) if isinstance(ignore, str) else ignore)
+    a, b = Path(a), Path(b)
+    # What cannot be compared with a reference depends on what was measured.
+    random = of_histograms(b if is_reference(a) else a).random if is_reference(a) != is_reference(b) else ()
+    return compare(a, b, ignore=(ignore,) if isinstance(ignore, str) else ignore, random=random)
 
 
 def wanted(

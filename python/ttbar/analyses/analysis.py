@@ -51,6 +51,8 @@ class Systematic:
     """The variation upwards, e.g. `btag_var_0_up`."""
     down: str | None = None
     """The variation downwards; None if `up` is mirrored at nominal."""
+    is_random: bool = False
+    """Whether its variations depend on random numbers, which others cannot draw again."""
 
     @property
     def variations(self) -> tuple[str, ...]:
@@ -409,6 +411,12 @@ class Analysis:
             if p.constant_weights
         ]
         return tuple(found)
+
+    @property
+    def random(self) -> tuple[str, ...]:
+        """Variations that depend on random numbers."""
+        systematics = (systematic for source in self.sources for systematic in source.systematics)
+        return tuple(name for each in systematics if each.is_random for name in each.variations)
 
     @property
     def reserved(self) -> frozenset[str]:

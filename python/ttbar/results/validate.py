@@ -34,11 +34,6 @@ MIGRANTS = 1e-5
 """Share of a histogram's events that may lie on the other side of a bin edge; one always may."""
 
 
-RANDOM = "*_pt_res_up"
-"""Histograms of a reference that depend on random numbers."""
-
-RANDOM_REASON = f"{RANDOM}, since the random numbers of the reference were not published and cannot be drawn again"
-
 SUMMED = f"*_{PSEUDODATA}"
 """Histograms that are sums of some samples, each with a weight of its own."""
 
@@ -130,7 +125,9 @@ class Comparison(Shown):
         return "; ".join([*parts, *(f"{number:,} not compared: {reason}" for reason, number in self.apart.items())])
 
 
-def validate(a: Path, b: Path, relative: float = RELATIVE, *, ignore: Sequence[str] = ()) -> Comparison:
+def validate(
+    a: Path, b: Path, relative: float = RELATIVE, *, ignore: Sequence[str] = (), random: Sequence[str] = ()
+) -> Comparison:
     """Compare two sets of histograms, values and, if both have them, sums of squared weights.
 
     Parameters
@@ -143,6 +140,8 @@ def validate(a: Path, b: Path, relative: float = RELATIVE, *, ignore: Sequence[s
         Relative tolerance, see `RELATIVE`.
     ignore : sequence of str
         Patterns of names of histograms that are left out, as a shell takes them, with or without a folder.
+    random : sequence of str
+        Variations with random numbers: those of a reference cannot be compared.
 
     Returns
     -------
@@ -161,7 +160,8 @@ def validate(a: Path, b: Path, relative: float = RELATIVE, *, ignore: Sequence[s
     first, second = _aligned(_load(a), _load(b))
     apart = Counter[str]()
     for name in [*first, *(name for name in second if name not in first)]:
-        reason = _why_apart(name, [each for each, one in ((a, first), (b, second)) if name in one], (a, b), ignore)
+        has = [each for each, one in ((a, first), (b, second)) if name in one]
+        reason = _why_apart(name, has, (a, b), ignore, [f"*_{variation}" for variation in random])
         if reason:
             apart[reason] += 1
             first.pop(name, None)
@@ -181,7 +181,9 @@ def validate(a: Path, b: Path, relative: float = RELATIVE, *, ignore: Sequence[s
     return Comparison(a, b, len(common), tuple(differences), apart)
 
 
-def _why_apart(name: str, has: Sequence[Path], both: Sequence[Path], ignore: Sequence[str]) -> str | None:
+def _why_apart(
+    name: str, has: Sequence[Path], both: Sequence[Path], ignore: Sequence[str], random: Sequence[str]
+) -> str | None:
     """Say why a histogram is not compared, if it is not; some of the two files have it."""
     short = name.rpartition("/")[2]
     if any(fnmatchcase(each, pattern) for pattern in ignore for each in (name, short)):
@@ -190,7 +192,10 @@ def _why_apart(name: str, has: Sequence[Path], both: Sequence[Path], ignore: Seq
         return None
     if not any(map(is_reference, has)):
         return "not in the reference"
-    return RANDOM_REASON if fnmatchcase(short, RANDOM) else None
+    if any(fnmatchcase(short, pattern) for pattern in random):
+        reason = "since the random numbers of the reference were not published and cannot be drawn again"
+        return f"{', '.join(random)}, {reason}"
+    return None
 
 
 def _load(path: Path) -> dict[str, Histogram]:

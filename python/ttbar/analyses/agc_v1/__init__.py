@@ -104,7 +104,7 @@ JET_ENERGY = Vary(
     f"{JET_SCALE_UP}, {JET_RESOLUTION}, {SEED})",
     systematics=(
         Systematic("jet energy scale", "pt_scale_up"),
-        Systematic("jet energy resolution", "pt_res_up"),
+        Systematic("jet energy resolution", "pt_res_up", is_random=True),
     ),
 )
 
