@@ -576,14 +576,14 @@ class Analysis:
         _require_unique("columns", shared)
         own = [[definition.column for definition in region.definitions] for region in self.regions]
         for region, columns in zip(self.regions, own, strict=True):
-            _require_unique("columns", (*shared, *columns, *self.elements(region)))
-            for histogram in region.histograms:
-                for axis in histogram.axes:
-                    if len(histogram.axes) > 1 and (vector := self.elements(region).get(axis.column)):
-                        raise ValueError(
-                            f"the histogram {histogram.name!r} has an axis of {axis.column!r}, an element of "
-                            f"{vector[0]!r}, beside another: define a column of its own for it"
-                        )
+            elements = self.elements(region)
+            _require_unique("columns", (*shared, *columns, *elements))
+            for histogram, axis in ((each, axis) for each in region.histograms for axis in each.axes):
+                if axis.column in elements and len(histogram.axes) > 1:
+                    raise ValueError(
+                        f"the histogram {histogram.name!r} has an axis of {axis.column!r}, an element of "
+                        f"{elements[axis.column][0]!r}, beside another: define a column of its own for it"
+                    )
         defined = {*shared, *chain.from_iterable(own)}
         for column in sorted(defined.difference(self.columns)):
             if not _COLUMN.fullmatch(column):

@@ -382,11 +382,9 @@ class _Processing:
         for number, unit in enumerate(group.units):
             files = unit.by_file()
             known = [self._load(part) for part in files]
-            if not any(known):
-                known, files = [self._load(unit)] if len(files) > 1 else known, (unit,)
-                alone = False
-            else:
-                alone = True
+            alone = any(known)  # an attempt at all of them has failed before
+            if not alone and len(files) > 1:
+                files, known = (unit,), [self._load(unit)]
             for position, (part, result) in enumerate(zip(files, known, strict=True)):
                 task = _Task(group, (number, position), part)
                 group.missing += 1
