@@ -86,7 +86,11 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop at once: what was to be kept of the process has been handed over."""
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """End the process at once: what was to be kept of it has been handed over."""
         self._child.stop()
 
     @property

@@ -82,7 +82,7 @@ class EngineExecutor(Executor):
                 except BaseException:
                     self._here.end()
                     raise
-            self._here.__exit__(None, None, None)
+            self._here.close()
             shipped = bundle(self._setup, ready)
             workers = self._ship(Slots(shipped.name, shipped.content, shipped.setup, self._patience))
             question = _question(no_setup)
@@ -106,7 +106,7 @@ class EngineExecutor(Executor):
     def close(self) -> None:
         """Leave nothing behind."""
         self._here.end()
-        self._here.__exit__(None, None, None)
+        self._here.close()
         with suppress(Exception):  # an engine that is gone has nothing to be removed
             self._disconnect()
 

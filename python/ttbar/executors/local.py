@@ -63,7 +63,7 @@ class LocalExecutor(Executor):
             worker.end()
         self._threads.shutdown(cancel_futures=True)
         for worker in self._workers:
-            worker.__exit__(None, None, None)
+            worker.close()
 
     def _start(self, worker: Worker) -> Any:
         """Start a process unless it is there, and make sure that its setup returned the same as those of others."""
