@@ -22,7 +22,7 @@ from ttbar.inputs.delivery import check_together
 from ttbar.inputs.files import CheckedSample
 from ttbar.inputs.source import Source
 from ttbar.jobs.provenance import Stopwatch
-from ttbar.jobs.run import UNITS, Options, check_fit, finish, store
+from ttbar.jobs.run import UNITS, Options, check_fit, finish, prepare_kept, store
 from ttbar.progress import say
 from ttbar.reading import read_json
 
@@ -96,8 +96,7 @@ def split(options: Options) -> int:
                 samples=tuple(samples),
                 units=tuple(divided),
             )
-            output.prepare(options.output / UNITS, ())
-            (options.output / UNITS).chmod(0o700)
+            prepare_kept(options.output / UNITS)
             content = {"version": VERSION, **asdict(manifest)}
             with output.written_whole(options.output / MANIFEST) as beside:
                 beside.touch(0o600)  # it knows the addresses of files, with the passwords and tokens in them

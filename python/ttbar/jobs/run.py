@@ -24,9 +24,9 @@ from ttbar.inputs.files import CheckedSample
 from ttbar.inputs.source import Source
 from ttbar.jobs.normalise import final_cutflow, final_histograms, pseudodata
 from ttbar.jobs.provenance import Stopwatch, accounts, measured, provenance
-from ttbar.progress import say
+from ttbar.progress import Display, say
 from ttbar.results import histograms
-from ttbar.worker import Worker
+from ttbar.worker import Worker, count
 
 UNITS = "units"
 """Where in the results folder the results of units are kept until the run is complete."""
@@ -291,8 +291,7 @@ def _process(
     kept = options.output / UNITS
     if not options.resume and any(kept.glob(units.RESULT_FILES)):
         say(f"What an earlier run has left in {kept} is removed; --resume would have used it")
-    output.prepare(kept, () if options.resume else KEPT)
-    kept.chmod(0o700)  # results know the addresses of their files, with the passwords and tokens in them
+    prepare_kept(kept, () if options.resume else KEPT)
     return units.process(
         "Processing",
         samples,
@@ -302,6 +301,20 @@ def _process(
         store(kept, analysis, tree, options.seed, ready),
         division,
     )
+
+
+def prepare_kept(folder: Path, outdated: Sequence[str] = ()) -> None:
+    """Make a folder for results of units, for this user alone: they know the passwords and tokens in addresses.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder.
+    outdated : sequence of str, optional
+        Patterns of files to remove.
+    """
+    output.prepare(folder, outdated)
+    folder.chmod(0o700)
 
 
 def store(folder: Path, analysis: Analysis, tree: str, seed: int, ready: Ready) -> units.Results:
@@ -343,22 +356,24 @@ def store(folder: Path, analysis: Analysis, tree: str, seed: int, ready: Ready) 
 def _plotting(options: Options, stopwatch: Stopwatch) -> Iterator[None]:
     """Plot the histograms in a process of its own meanwhile, as far as there is something to plot."""
     progress.now("Reading histograms")
-    from ttbar.results.plot import draw_all
+    from ttbar.results.plot import draw_all, plots
+
+    places = options.output / "histograms.root", options.output
 
     def draw() -> list[str]:
         with stopwatch.time("plots"):
-            return worker.call(draw_all, options.output / "histograms.root", options.output, options.analysis)
+            return worker.call(draw_all, *places, options.analysis, partial(count, 1))
 
     with ThreadPoolExecutor(1) as thread, Worker() as worker:
         worker.start()
         drawing = thread.submit(draw)
         try:
             yield
-            progress.now("Plotting")
-            if isinstance(error := drawing.exception(), InputError):
-                notes = [f"Left out: {error}"]
-            else:
-                notes = drawing.result()
+            with Display("Plotting", len(plots(options.analysis)), "plots") as display:
+                display.update(worker.counted)
+                worker.on_progress(display.update)
+                error = drawing.exception()
+            notes = [f"Left out: {error}"] if isinstance(error, InputError) else drawing.result()
         finally:
             worker.end()  # its function has returned, or is to be given up
     for note in notes:

@@ -57,14 +57,12 @@ def plot(histograms: Path, output: Path, analysis: Analysis) -> None:
         As `draw_all` does.
     """
     with Display("Plotting", len(plots(analysis)), "plots") as display:
-        notes = draw_all(histograms, output, analysis, display.update)
+        notes = draw_all(histograms, output, analysis, display.advance)
     for note in notes:
         say(note)
 
 
-def draw_all(
-    histograms: Path, output: Path, analysis: Analysis, drawn: Callable[[int], object] = lambda number: None
-) -> list[str]:
+def draw_all(histograms: Path, output: Path, analysis: Analysis, drawn: Callable[[], object]) -> list[str]:
     """Draw all plots for which there are histograms.
 
     Parameters
@@ -75,8 +73,8 @@ def draw_all(
         Results folder. Plots go to its `plots/`, as PNG and PDF; old ones of the same names are removed.
     analysis : Analysis
         The analysis of the run.
-    drawn : callable, optional
-        Called after each plot with the number of those that are done.
+    drawn : callable
+        Called after each plot.
 
     Returns
     -------
@@ -95,13 +93,13 @@ def draw_all(
     prepare(folder, (f"{each.name}.{extension}" for each in wanted for extension in FORMATS))
     left_out = []
     with matplotlib.style.context(STYLE):
-        for number, each in enumerate(wanted, start=1):
+        for each in wanted:
             figure = each.draw(contents)
             if figure is None:
                 left_out.append(each.name)
             else:
                 save(figure, folder, each.name, each.title, each.description)
-            drawn(number)
+            drawn()
     notes = []
     if left_out:
         notes.append(f"Not plotted, for want of events or histograms: {_listed(left_out)}")
