@@ -4,9 +4,10 @@ ENVIRONMENT := .venv
 BIN := $(ENVIRONMENT)/bin
 SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake cpp macros models tests/cpp -type f)
 ARGS ?=
+SECONDS ?= 900
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run notebook test test-pythons bench format lock clean
+.PHONY: help setup run notebook test test-pythons bench format tidy sanitize fuzz coverage lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -34,14 +35,40 @@ bench: setup ## speed, printed as ratios; takes minutes
 format: setup ## format and check the code as a commit would
 	$(BIN)/pre-commit run --all-files
 
-lock: ## write requirements.lock anew from pyproject.toml; ARGS="--upgrade" takes the newest versions
+tidy: setup ## look for bugs in C++ with clang-tidy; takes minutes
+	ls cpp/src/*.cpp cpp/src/simulation/*.cpp | xargs -P $(shell nproc) -n 1 $(BIN)/clang-tidy -p build --quiet
+
+sanitize: setup ## C++ tests with the address and undefined-behaviour sanitizers; takes minutes
+	$(call in_preset,sanitize)
+	ASAN_OPTIONS=detect_leaks=0 $(BIN)/ctest --preset sanitize
+
+fuzz: setup ## feed random files to the reader of models for SECONDS=900; needs Clang
+	$(call in_preset,fuzz)
+	mkdir -p build-fuzz/corpus
+	build-fuzz/tests/cpp/fuzz_forest -max_total_time=$(SECONDS) -timeout=20 build-fuzz/corpus tests/data/xgboost
+
+coverage: setup ## lines that the tests reach, in C++ and Python; takes longer than all tests
+	$(call in_preset,coverage)
+	$(BIN)/ctest --preset coverage
+	$(BIN)/gcovr --root . --filter cpp/ --object-directory build-coverage --html build-coverage/cpp.html --print-summary
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet --directory build-coverage/python
+	$(BIN)/coverage report
+
+lock: ## write the locks anew from pyproject.toml; ARGS="--upgrade" takes the newest versions
 	python3 -m venv build/lock
 	build/lock/bin/pip install --quiet --disable-pip-version-check uv
-	build/lock/bin/uv pip compile pyproject.toml --quiet --all-extras --universal --generate-hashes --no-annotate \
-	  --no-header --python-version 3.11 --prerelease if-necessary-or-explicit -o requirements.lock $(ARGS)
+	$(compile_lock) pyproject.toml --all-extras --no-emit-package pyspark --no-emit-package py4j -o requirements.lock $(ARGS)
+	echo pyspark | $(compile_lock) - -o requirements-spark.lock $(ARGS)
 
 clean: ## remove what setup has made
-	rm -rf $(ENVIRONMENT) build
+	rm -rf $(ENVIRONMENT) build build-*
+
+compile_lock = build/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+  --python-version 3.11 --prerelease if-necessary-or-explicit
+
+in_preset = PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset $(1) && PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build --preset $(1)
 
 $(ENVIRONMENT)/.locked: requirements.lock scripts/setup-environment
 	scripts/setup-environment $(ENVIRONMENT)

@@ -316,6 +316,7 @@ ROOT::RDF::RResultPtr<std::vector<Bins>> histograms(ROOT::RDF::RNode node, const
                                                     const std::string& column, const std::vector<std::size_t>& elements,
                                                     const std::string& weight) {
     std::vector<ElementAxis> of_elements;
+    of_elements.reserve(axes.size());
     for (std::size_t i = 0; i < axes.size(); ++i)
         of_elements.push_back({elements.at(i), {axes[i]}});
     return node.Book<ROOT::RVecD, double>(VectorFiller(of_elements, node.GetNSlots()), {column, weight});
@@ -330,15 +331,15 @@ ROOT::RDF::RResultPtr<MatchedEvents> take(ROOT::RDF::RNode node, const std::stri
 }
 
 ROOT::RDF::Experimental::RResultMap<ULong64_t> variations(ROOT::RDF::RResultPtr<ULong64_t> result) {
-    return ROOT::RDF::Experimental::VariationsFor(result);
+    return ROOT::RDF::Experimental::VariationsFor(std::move(result));
 }
 
 ROOT::RDF::Experimental::RResultMap<Bins> variations(ROOT::RDF::RResultPtr<Bins> result) {
-    return ROOT::RDF::Experimental::VariationsFor(result);
+    return ROOT::RDF::Experimental::VariationsFor(std::move(result));
 }
 
 ROOT::RDF::Experimental::RResultMap<std::vector<Bins>> variations(ROOT::RDF::RResultPtr<std::vector<Bins>> result) {
-    return ROOT::RDF::Experimental::VariationsFor(result);
+    return ROOT::RDF::Experimental::VariationsFor(std::move(result));
 }
 
 void report_progress(ROOT::RDF::RResultPtr<ULong64_t> events, std::uintptr_t address) {

@@ -220,8 +220,8 @@ float sigmoid(float margin) {
 } // namespace
 
 struct Forest::Model {
-    Model(const std::string& file, ForestFile content)
-        : path(file), n_features(content.n_features), n_trees(content.trees.size()),
+    Model(std::string file, ForestFile content)
+        : path(std::move(file)), n_features(content.n_features), n_trees(content.trees.size()),
           feature_names(std::move(content.feature_names)), chain(chain_of(content.trees)),
           base_margin(-std::log(1.0F / content.base_score - 1.0F)) {}
 

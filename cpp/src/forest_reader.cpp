@@ -123,8 +123,10 @@ class ModelParser : public nlohmann::json_sax<Json> {
         places_[tree_path] = {Kind::object};
         places_[names_path + "[]"] = {Kind::text};
         for (auto& [name, column] : columns_.by_name()) {
-            places_[tree_path + '/' + name] = {Kind::list};
-            places_[tree_path + '/' + name + "[]"] = {Kind::number, &column};
+            std::string place = tree_path + '/';
+            place += name;
+            places_[place] = {Kind::list};
+            places_[place + "[]"] = {Kind::number, &column};
         }
     }
     ModelParser(const ModelParser&) = delete;
@@ -179,7 +181,7 @@ class ModelParser : public nlohmann::json_sax<Json> {
         close();
         if (path_ == tree_path) {
             const std::string leaf_size = text(tree_path + "/tree_param/size_leaf_vector");
-            if (leaf_size.find_first_not_of("0") != std::string::npos && leaf_size != "1")
+            if (leaf_size.find_first_not_of('0') != std::string::npos && leaf_size != "1")
                 refuse("has vectors as leaves, which are not supported: train it with a single target");
             trees.push_back(columns_.take(number(tree_path + "/tree_param/num_nodes")));
         }

@@ -8,15 +8,15 @@
 
 namespace ttbar {
 
-namespace {
+namespace { // NOLINT(misc-anonymous-namespace-in-header)
 
 /// The ways through three levels of seven nodes, by the bits of the nodes where it goes right.
 struct Ways {
-    std::uint8_t exit[128];
-    std::uint8_t exit_times_8[128];
-    std::uint8_t below[128]; ///< position of the first node behind the exit, if these are a tile's first levels
+    std::uint8_t exit[128] = {};
+    std::uint8_t exit_times_8[128] = {};
+    std::uint8_t below[128] = {}; ///< position of the first node behind the exit, if these are a tile's first levels
 
-    constexpr Ways() : exit{}, exit_times_8{}, below{} {
+    constexpr Ways() {
         for (unsigned right = 0; right < 128; ++right) {
             unsigned place = 0;
             for (unsigned level = 0; level < 3; ++level)
@@ -70,8 +70,8 @@ void walk(const TileChain& chain, const float* const* rows, float* sums) {
                 at[row] = exit.next;
             }
         least = chain.end;
-        for (std::size_t row = 0; row < block; ++row)
-            least = at[row] < least ? at[row] : least;
+        for (const std::uint32_t position : at)
+            least = position < least ? position : least;
     } while (least != chain.end);
     for (std::size_t row = 0; row < block; ++row)
         sums[row] = copies[row];

@@ -47,12 +47,12 @@ void ErrorCollector::stop() {
 }
 
 std::size_t ErrorCollector::count() const {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     return count_;
 }
 
 std::string ErrorCollector::first() const {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     return first_;
 }
 
@@ -65,7 +65,7 @@ void ErrorCollector::handle(int level, Bool_t abort, const char* location, const
         forward = collector->previous_;
         if (!counts)
             continue;
-        const std::lock_guard lock(collector->mutex_);
+        const std::scoped_lock lock(collector->mutex_);
         if (collector->count_++ == 0) {
             collector->first_ = std::string(origin) + ": " + message;
             // A damaged file may say anything.
