@@ -4,7 +4,7 @@ import signal
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.reduction import ForkingPickler
 from types import ModuleType
@@ -49,6 +49,8 @@ class EngineExecutor(Executor):
         self._setup, self._patience, self._scheduler, self._workers = setup, patience, scheduler, workers
         self._here = Worker(setup, patience)
         self._ready: Any = None
+        self._awaited: set[Future[Any]] = set()
+        self._lost: Exception | None = None
 
     @abstractmethod
     def _connect(self) -> None:
@@ -69,6 +71,15 @@ class EngineExecutor(Executor):
     def _explained(self, error: BaseException) -> Exception:
         """What an error of the engine means for us."""
         return AnalysisError(f"{self.engine} could not run a task ({type(error).__name__}: {error})")
+
+    def _give_up(self, reason: str) -> AnalysisError:
+        """Make all fail that is awaited, and all that comes later: the engine will not answer any more."""
+        error = AnalysisError(f"{reason}, and repeat the command: with --resume, a run goes on from what is finished")
+        self._lost = error
+        for result in tuple(self._awaited):
+            with suppress(InvalidStateError):  # it has just come
+                result.set_exception(error)
+        return error
 
     def ready(self) -> Any:
         """Start all that there is to start, and make sure that what is on the workers fits."""
@@ -97,6 +108,8 @@ class EngineExecutor(Executor):
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function on a worker."""
         self.ready()
+        if self._lost:
+            raise self._lost
         return self._answer(self._ask(_question(function, *args, **kwargs)))
 
     def call_here(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -107,25 +120,30 @@ class EngineExecutor(Executor):
         """Leave nothing behind."""
         self._here.end()
         self._here.close()
-        with suppress(Exception):  # an engine that is gone has nothing to be removed
+        with suppress(Exception):  # what is gone cannot be tidied up
             self._disconnect()
 
     def _answer(self, asked: Asked) -> Future[Any]:
         """What a function returns whose outcome is awaited."""
         result: Future[Any] = Future()
+        self._awaited.add(result)
+        result.add_done_callback(self._awaited.discard)
 
         def answered(asked: Asked) -> None:
-            if not result.set_running_or_notify_cancel():
+            if result.done():  # it was cancelled, or given up
                 return
-            try:
-                kind, answer = asked.result()
-            except BaseException as error:
-                result.set_exception(self._explained(error))
-                return
-            try:
-                result.set_result(value(kind, answer))
-            except Exception as error:
-                result.set_exception(error)
+            with suppress(InvalidStateError):  # that happens now
+                try:
+                    kind, answer = asked.result()
+                except BaseException as error:
+                    result.set_exception(self._explained(error))
+                    return
+                try:
+                    found = value(kind, answer)
+                except Exception as error:
+                    result.set_exception(error)
+                else:
+                    result.set_result(found)
 
         asked.add_done_callback(answered)
         result.add_done_callback(lambda result: result.cancelled() and asked.cancel())

@@ -4,11 +4,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import cloudpickle
@@ -59,17 +60,23 @@ class DaskExecutor(EngineExecutor):
     _cluster: Any = None
     _executor: Any = None
     _name = ""
-    _looked = 0.0
-    _counts = (0, 0)
+    _address = ""
+    _in_queue = False
+    _threads = 0
+    _counted = 0
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._closed = Event()
 
     @property
     def slots(self) -> int:
         """Threads of all workers: each has a process."""
-        return max(1, self._look()[0])
+        return max(1, self._threads)
 
     def counted(self) -> int:
         """What the workers said last that they have counted."""
-        return self._look()[1]
+        return self._counted
 
     def _connect(self) -> None:
         wanted = self._scheduler
@@ -95,13 +102,16 @@ class DaskExecutor(EngineExecutor):
                 self._client = Client(wanted)
         except (OSError, ValueError, TimeoutError) as error:
             raise UsageError("--scheduler", f"no scheduler of Dask answers at {wanted} ({error})") from None
+        self._address = self._client.scheduler.address
+        for handler in logging.getLogger("distributed").handlers:  # of its client; errors reach the user as ours
+            handler.setLevel(logging.CRITICAL)
         say(f"Dask's dashboard: {self._client.dashboard_link}")
-        in_queue = self._cluster is not None and wanted is not None
+        self._in_queue = self._cluster is not None and wanted is not None
         try:
-            self._client.wait_for_workers(self._workers or 1, timeout=None if in_queue else WAIT_S)
+            self._client.wait_for_workers(self._workers or 1, timeout=None if self._in_queue else WAIT_S)
         except TimeoutError:
             raise AnalysisError(
-                f"the scheduler at {self._client.scheduler.address} has fewer than {self._workers or 1} workers after"
+                f"the scheduler at {self._address} has fewer than {self._workers or 1} workers after"
                 f" {WAIT_S:.0f} s: start some, or give a smaller --workers"
             ) from None
         _require_same_python(self._client)
@@ -112,7 +122,8 @@ class DaskExecutor(EngineExecutor):
             cloudpickle.register_pickle_by_value(module)
         self._client.register_plugin(Plugin(slots), name=slots.name)
         self._executor = ClientExecutor(self._client, pure=False)
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        workers = self._workers_now()
+        Thread(target=self._watch, daemon=True).start()
         return [(address, partial(self._ask, workers=[address])) for address in workers]
 
     def _ask(self, question: bytes, **options: Any) -> Asked:
@@ -125,31 +136,52 @@ class DaskExecutor(EngineExecutor):
     def _explained(self, error: BaseException) -> Exception:
         if isinstance(error, KilledWorker):
             return WorkerDied(f"the workers of Dask that had it died: {error}")
-        if isinstance(error, CancelledError):
-            return AnalysisError("Dask has lost a task: look at the log of its scheduler, which may be gone")
+        if isinstance(error, CancelledError):  # by none of us
+            return self._lost or self._give_up(self._gone)
         return super()._explained(error)
 
+    @property
+    def _gone(self) -> str:
+        """What there is to say when it does not answer."""
+        return f"the scheduler of Dask at {self._address} is gone: look at its log, start it again"
+
     def _disconnect(self) -> None:
+        self._closed.set()
         if self._client is not None:
             with suppress(Exception):
-                if self._executor:
+                if self._executor and not self._lost:  # else it would be waited for
                     self._executor.shutdown(wait=False)
-                if self._name:
                     self._client.unregister_worker_plugin(self._name)
             with suppress(Exception):
                 self._client.close(timeout=1)
         if self._cluster is not None:
             self._cluster.close(timeout=2)
 
-    def _look(self) -> tuple[int, int]:
-        """Number of slots, and what they have counted, as the scheduler has heard it last."""
-        if self._client is not None and time.monotonic() - self._looked > REFRESH_S:
-            self._looked = time.monotonic()
-            with suppress(Exception):  # what has become of the tasks, they say
-                workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-                counted = sum(worker["metrics"].get(self._name, 0) for worker in workers)
-                self._counts = (sum(worker["nthreads"] for worker in workers), counted)
-        return self._counts
+    def _watch(self) -> None:
+        """Look at the workers now and then; give up when there has been none for long, or no word of the scheduler."""
+        seen = time.monotonic()
+        while not self._closed.wait(REFRESH_S):
+            try:
+                workers = self._workers_now()
+            except Exception:
+                self._give_up(self._gone)
+                return
+            if workers or self._in_queue:
+                seen = time.monotonic()
+            elif time.monotonic() - seen > WAIT_S:
+                self._give_up(
+                    f"the scheduler at {self._address} has had no worker for {WAIT_S:.0f} s: look at their logs, start"
+                    " some again"
+                )
+                return
+
+    def _workers_now(self) -> Mapping[str, Any]:
+        """What the scheduler knows of the workers, by their addresses."""
+        identity = self._client.scheduler.identity
+        workers: Mapping[str, Any] = self._client.sync(identity, n_workers=-1, callback_timeout=WAIT_S)["workers"]
+        self._threads = sum(worker["nthreads"] for worker in workers.values())
+        self._counted = sum(worker["metrics"].get(self._name, 0) for worker in workers.values())
+        return workers
 
 
 class Plugin(WorkerPlugin):  # type: ignore[misc]

@@ -75,6 +75,7 @@ class Slots:
 
     def counted(self) -> int:
         """What the children have counted of what they do."""
+        self.end_idle()
         with self._lock:
             return sum(int(child.counter.value) for child in self._busy)
 
