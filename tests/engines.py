@@ -1,15 +1,17 @@
 """Engines on this machine: what they make of a sample, and a cluster whose workers have ROOT and Dask alone."""
 
 import importlib.metadata
+import json
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from packaging.requirements import Requirement
 
@@ -51,32 +53,76 @@ def bare_environment(folder: Path) -> Path:
     return folder
 
 
+class Cluster:
+    """A scheduler of Dask and workers, each in a folder of its own; they end with the context.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where all that they write goes.
+    host : str, optional
+        The address that the scheduler listens at.
+
+    Attributes
+    ----------
+    file : pathlib.Path
+        The scheduler's file.
+    processes
+        All processes by name.
+    """
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        self.folder, self._host = folder, host
+        self.file = folder / "scheduler.json"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        self._environment |= {
+            "PYTHONPATH": str(bare_environment(folder / "packages")),
+            "DASK_LOGGING__DISTRIBUTED": "critical",
+        }
+
+    def __enter__(self) -> Self:
+        options = ("--port", "0", "--no-dashboard", "--host", self._host, "--scheduler-file", str(self.file))
+        self._start("scheduler", "distributed.cli.dask_scheduler", *options)
+        until = time.monotonic() + 60
+        while not self.file.exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in reversed(self.processes.values()):
+            process.terminate()
+        for process in self.processes.values():
+            process.wait()
+
+    @property
+    def address(self) -> str:
+        """Where the scheduler is."""
+        return str(json.loads(self.file.read_text())["address"])
+
+    def add(self, name: str, *options: str, prefix: Sequence[object] = (), **environment: str) -> None:
+        """Start a worker, perhaps by another command."""
+        options = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--local-directory", ".", *options)
+        self._start(name, "distributed.cli.dask_worker", self.address, *options, prefix=prefix, **environment)
+
+    def _start(self, name: str, *arguments: str, prefix: Sequence[object] = (), **environment: str) -> None:
+        place = self.folder / name
+        place.mkdir(exist_ok=True)
+        with (self.folder / f"{name}.log").open("w") as log:
+            command = [*map(str, prefix), sys.executable, "-S", "-P", "-m", *arguments]
+            self.processes[name] = subprocess.Popen(
+                command, cwd=place, env=self._environment | environment, stdout=log, stderr=log
+            )
+
+
 @contextmanager
 def cluster(folder: Path, workers: int) -> Iterator[Path]:
     """Start a scheduler and workers, each in a folder of its own; the scheduler's file comes back."""
-    packages = bare_environment(folder / "packages")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {"PYTHONPATH": str(packages), "DASK_LOGGING__DISTRIBUTED": "critical"}
-    file = folder / "scheduler.json"
-    with ExitStack() as stack:
-
-        def start(name: str, *arguments: str) -> None:
-            (folder / name).mkdir()
-            with (folder / name / "log").open("w") as log:
-                command = [sys.executable, "-S", "-P", "-m", *arguments, "--scheduler-file", str(file)]
-                process = subprocess.Popen(command, cwd=folder / name, env=environment, stdout=log, stderr=log)
-            stack.callback(process.wait)
-            stack.callback(process.terminate)
-
-        start("scheduler", "distributed.cli.dask_scheduler", "--port", "0", "--no-dashboard", "--host", "127.0.0.1")
+    with Cluster(folder) as started:
         for number in range(workers):
-            options = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--local-directory", ".")
-            start(f"worker{number}", "distributed.cli.dask_worker", *options)
-        until = time.monotonic() + 60
-        while not file.exists():
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        yield file
+            started.add(f"worker{number}")
+        yield started.file
 
 
 def processed(executor: Executor, toy: Path, setup: loop.Setup, unit_events: int | None) -> Partial:

@@ -28,6 +28,9 @@ CHANGED = "the program or its model has changed during the run; run it again"
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
+machine = ""
+"""Where this process runs, for messages, if its machine is one of a cluster; else empty."""
+
 _counter: Any = ctypes.c_uint64()  # not shared, unless `serve` has started
 
 

@@ -3,7 +3,7 @@
 import signal
 import zlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.reduction import ForkingPickler
@@ -22,8 +22,8 @@ from ttbar.worker import Worker, WorkerDied, WorkerNotStarted, no_setup
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Asked = Future[tuple[int, Any]]
-"""What becomes of a question, as `ttbar.executors.remote` says."""
+Asked = Future[tuple[str, int, Any]]
+"""Which worker was asked a question, and what became of that, as `ttbar.executors.remote` says."""
 
 
 class EngineExecutor(Executor):
@@ -50,6 +50,7 @@ class EngineExecutor(Executor):
         self._here = Worker(setup, patience)
         self._ready: Any = None
         self._awaited: set[Future[Any]] = set()
+        self._failed: dict[bytes, set[str]] = {}
         self._lost: Exception | None = None
 
     @abstractmethod
@@ -61,8 +62,8 @@ class EngineExecutor(Executor):
         """Bring the package to the workers; names of workers, and functions that ask them, come back."""
 
     @abstractmethod
-    def _ask(self, question: bytes) -> Asked:
-        """Ask any worker."""
+    def _ask(self, question: bytes, avoided: Set[str]) -> Asked:
+        """Ask any worker, but rather not those where the same has failed."""
 
     @abstractmethod
     def _disconnect(self) -> None:
@@ -97,7 +98,7 @@ class EngineExecutor(Executor):
             shipped = bundle(self._setup, ready)
             workers = self._ship(Slots(shipped.name, shipped.content, shipped.setup, self._patience))
             question = _question(no_setup)
-            asked = [(name, self._answer(ask(question))) for name, ask in workers]
+            asked = [(name, self._answer(question, ask(question))) for name, ask in workers]
             failed = {name: error for name, future in asked if (error := future.exception())}
             if failed:
                 reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
@@ -110,7 +111,8 @@ class EngineExecutor(Executor):
         self.ready()
         if self._lost:
             raise self._lost
-        return self._answer(self._ask(_question(function, *args, **kwargs)))
+        question = _question(function, *args, **kwargs)
+        return self._answer(question, self._ask(question, self._failed.get(question, set())))
 
     def call_here(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a process of this machine."""
@@ -123,7 +125,7 @@ class EngineExecutor(Executor):
         with suppress(Exception):  # what is gone cannot be tidied up
             self._disconnect()
 
-    def _answer(self, asked: Asked) -> Future[Any]:
+    def _answer(self, question: bytes, asked: Asked) -> Future[Any]:
         """What a function returns whose outcome is awaited."""
         result: Future[Any] = Future()
         self._awaited.add(result)
@@ -134,13 +136,14 @@ class EngineExecutor(Executor):
                 return
             with suppress(InvalidStateError):  # that happens now
                 try:
-                    kind, answer = asked.result()
+                    worker, kind, answer = asked.result()
                 except BaseException as error:
                     result.set_exception(self._explained(error))
                     return
                 try:
                     found = value(kind, answer)
                 except Exception as error:
+                    self._failed.setdefault(question, set()).add(worker)
                     result.set_exception(error)
                 else:
                     result.set_result(found)

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import partial
@@ -62,6 +62,7 @@ class DaskExecutor(EngineExecutor):
     _name = ""
     _address = ""
     _in_queue = False
+    _addresses: Set[str] = frozenset()
     _threads = 0
     _counted = 0
 
@@ -124,12 +125,20 @@ class DaskExecutor(EngineExecutor):
         self._executor = ClientExecutor(self._client, pure=False)
         workers = self._workers_now()
         Thread(target=self._watch, daemon=True).start()
-        return [(address, partial(self._ask, workers=[address])) for address in workers]
+        return [(address, partial(self._ask_one_of, [address])) for address in workers]
 
-    def _ask(self, question: bytes, **options: Any) -> Asked:
+    def _ask(self, question: bytes, avoided: Set[str]) -> Asked:
+        return self._ask_one_of(sorted(self._addresses - avoided) if avoided else [], question)
+
+    def _ask_one_of(self, workers: Sequence[str], question: bytes) -> Asked:
+        """Ask one of some workers as long as they live, or else any."""
         # A function with a name would be looked up by it, on the scheduler as well.
         asked: Asked = self._executor.submit(
-            lambda name, question: get_worker().plugins[name].slots.ask(question), self._name, question, **options
+            lambda name, question: (get_worker().address, *get_worker().plugins[name].slots.ask(question)),
+            self._name,
+            question,
+            workers=workers or None,
+            allow_other_workers=bool(workers),
         )
         return asked
 
@@ -179,6 +188,7 @@ class DaskExecutor(EngineExecutor):
         """What the scheduler knows of the workers, by their addresses."""
         identity = self._client.scheduler.identity
         workers: Mapping[str, Any] = self._client.sync(identity, n_workers=-1, callback_timeout=WAIT_S)["workers"]
+        self._addresses = workers.keys()
         self._threads = sum(worker["nthreads"] for worker in workers.values())
         self._counted = sum(worker["metrics"].get(self._name, 0) for worker in workers.values())
         return workers

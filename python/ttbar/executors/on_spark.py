@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -73,11 +73,11 @@ class SparkExecutor(EngineExecutor):
         self._threads = ThreadPoolExecutor(JOBS)
         return [("the first executor", self._ask)]
 
-    def _ask(self, question: bytes) -> Asked:
+    def _ask(self, question: bytes, avoided: Set[str] = frozenset()) -> Asked:  # Spark alone chooses
         assert self._threads is not None
         return self._threads.submit(self._run, question)
 
-    def _run(self, question: bytes) -> tuple[int, Any]:
+    def _run(self, question: bytes) -> tuple[str, int, Any]:
         """Let Spark ask, and wait for it."""
         task = partial(_answers, self._slots)
         [answer] = self._context.parallelize([question], 1).mapPartitions(task).collect()
@@ -94,11 +94,11 @@ class SparkExecutor(EngineExecutor):
             self._context.stop()
 
 
-def _answers(slots: Any, questions: Iterator[bytes]) -> Iterator[tuple[int, Any]]:
+def _answers(slots: Any, questions: Iterator[bytes]) -> Iterator[tuple[str, int, Any]]:
     """Ask a slot of the process that this runs in; the children live as long as that, which Spark uses again."""
     there = kept(slots.value, SparkFiles.getRootDirectory())
     for question in questions:
-        yield there.ask(question)
+        yield ("", *there.ask(question))
 
 
 def _first_line(error: BaseException) -> str:
