@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Self
 
+import psutil
 from packaging.requirements import Requirement
 
 from ttbar.execution import loop, units
@@ -41,7 +42,7 @@ def closure(*names: str) -> dict[str, importlib.metadata.Distribution]:
 
 def bare_environment(folder: Path) -> Path:
     """A folder with ROOT, Dask and what they need."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for distribution in closure("root", "distributed").values():
         for file in distribution.files or ():
             top = file.parts[0]
@@ -60,8 +61,10 @@ class Cluster:
     ----------
     folder : pathlib.Path
         Where all that they write goes.
-    host : str, optional
+    host, protocol : str, optional
         The address that the scheduler listens at.
+    **environment : str
+        More variables of the environment of all processes.
 
     Attributes
     ----------
@@ -71,18 +74,19 @@ class Cluster:
         All processes by name.
     """
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
-        self.folder, self._host = folder, host
+    def __init__(self, folder: Path, host: str = "127.0.0.1", protocol: str = "tcp", **environment: str) -> None:
+        self.folder, self._place = folder, ("--protocol", protocol, "--host", host)
         self.file = folder / "scheduler.json"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         self._environment |= {
             "PYTHONPATH": str(bare_environment(folder / "packages")),
             "DASK_LOGGING__DISTRIBUTED": "critical",
+            **environment,
         }
 
     def __enter__(self) -> Self:
-        options = ("--port", "0", "--no-dashboard", "--host", self._host, "--scheduler-file", str(self.file))
+        options = ("--port", "0", "--no-dashboard", *self._place, "--scheduler-file", str(self.file))
         self._start("scheduler", "distributed.cli.dask_scheduler", *options)
         until = time.monotonic() + 60
         while not self.file.exists():
@@ -105,6 +109,20 @@ class Cluster:
         """Start a worker, perhaps by another command."""
         options = ("--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--local-directory", ".", *options)
         self._start(name, "distributed.cli.dask_worker", self.address, *options, prefix=prefix, **environment)
+
+    def remove(self, name: str) -> None:
+        """End a worker."""
+        process = self.processes.pop(name)
+        process.terminate()
+        process.wait()
+
+    def kill(self, name: str) -> None:
+        """Kill a scheduler, or a worker with what would start it again."""
+        process = self.processes.pop(name)
+        for each in (psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.wait()
 
     def _start(self, name: str, *arguments: str, prefix: Sequence[object] = (), **environment: str) -> None:
         place = self.folder / name

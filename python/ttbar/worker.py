@@ -268,6 +268,8 @@ def serve(socket_descriptor: str, memory_descriptor: str) -> None:
         try:
             function, args, kwargs = ForkingPickler.loads(question)
             result = (True, function(*args, **kwargs))
+        except MemoryError:  # end as the system would end it; another attempt gets a fresh process
+            os.kill(os.getpid(), signal.SIGKILL)
         except Exception as error:
             if os.environ.get(this_process.DEBUG):
                 traceback.print_exc()

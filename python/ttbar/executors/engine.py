@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.reduction import ForkingPickler
+from secrets import token_hex
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -96,7 +97,8 @@ class EngineExecutor(Executor):
                     raise
             self._here.close()
             shipped = bundle(self._setup, ready)
-            workers = self._ship(Slots(shipped.name, shipped.content, shipped.setup, self._patience))
+            name = f"{shipped.name}-{token_hex(4)}"  # another client may bring the same, and remove it at its end
+            workers = self._ship(Slots(name, shipped.content, shipped.setup, self._patience))
             question = _question(no_setup)
             asked = [(name, self._answer(question, ask(question))) for name, ask in workers]
             failed = {name: error for name, future in asked if (error := future.exception())}
