@@ -1,6 +1,7 @@
 """What executors of engines have in common: the package is brought to the workers, which see nothing but bytes."""
 
 import signal
+import time
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence, Set
@@ -8,6 +9,7 @@ from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.reduction import ForkingPickler
 from secrets import token_hex
+from threading import Event, Thread
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,7 +18,7 @@ from ttbar.errors import AnalysisError
 from ttbar.executors import remote
 from ttbar.executors.bundle import bundle
 from ttbar.executors.executor import Executor
-from ttbar.executors.remote import ANSWER, DIED, NOT_READY, Slots
+from ttbar.executors.remote import ANSWER, DIED, NOT_STARTED, NOT_UNPACKED, Slots
 from ttbar.process import FROM_A_TERMINAL
 from ttbar.worker import Worker, WorkerDied, WorkerNotStarted, no_setup
 
@@ -25,6 +27,13 @@ T = TypeVar("T")
 
 Asked = Future[tuple[str, int, Any]]
 """Which worker was asked a question, and what became of that, as `ttbar.executors.remote` says."""
+
+
+REFRESH_S = 2.0
+"""Time between two looks at the workers."""
+
+WAIT_S = 60.0
+"""An engine that is there answers after so long, and has a worker."""
 
 
 class EngineExecutor(Executor):
@@ -45,6 +54,8 @@ class EngineExecutor(Executor):
     remote = True
     engine = ""
     """Its name."""
+    _address = ""
+    """Where it is, for messages."""
 
     def __init__(self, setup: Callable[[], Any], patience: float, scheduler: str | None, workers: int | None) -> None:
         self._setup, self._patience, self._scheduler, self._workers = setup, patience, scheduler, workers
@@ -53,6 +64,7 @@ class EngineExecutor(Executor):
         self._awaited: set[Future[Any]] = set()
         self._failed: dict[bytes, set[str]] = {}
         self._lost: Exception | None = None
+        self._closed = Event()
 
     @abstractmethod
     def _connect(self) -> None:
@@ -67,12 +79,36 @@ class EngineExecutor(Executor):
         """Ask any worker, but rather not those where the same has failed."""
 
     @abstractmethod
+    def _look(self) -> bool:
+        """Look whether there are workers, or will be; fail if the engine does not answer."""
+
+    @abstractmethod
     def _disconnect(self) -> None:
         """Cancel the tasks, remove what was brought to the workers, and end what was started."""
 
     def _explained(self, error: BaseException) -> Exception:
         """What an error of the engine means for us."""
         return AnalysisError(f"{self.engine} could not run a task ({type(error).__name__}: {error})")
+
+    def _watch(self) -> None:
+        """Look at the workers now and then; give up when there has been none for long, or no answer."""
+        seen = time.monotonic()
+        while not self._closed.wait(REFRESH_S):
+            try:
+                if self._look():
+                    seen = time.monotonic()
+            except Exception:
+                self._give_up(self._gone)
+                return
+            if time.monotonic() - seen > WAIT_S:
+                no_workers = f"has had no worker for {WAIT_S:.0f} s: look at their logs, start some"
+                self._give_up(f"the {self.engine} scheduler at {self._address} {no_workers}")
+                return
+
+    @property
+    def _gone(self) -> str:
+        """What there is to say when it does not answer."""
+        return f"the {self.engine} scheduler at {self._address} is gone: look at its log, start it again"
 
     def _give_up(self, reason: str) -> AnalysisError:
         """Make all fail that is awaited, and all that comes later: the engine will not answer any more."""
@@ -99,6 +135,7 @@ class EngineExecutor(Executor):
             shipped = bundle(self._setup, ready)
             name = f"{shipped.name}-{token_hex(4)}"  # another client may bring the same, and remove it at its end
             workers = self._ship(Slots(name, shipped.content, shipped.setup, self._patience))
+            Thread(target=self._watch, daemon=True).start()
             question = _question(no_setup)
             asked = [(name, self._answer(question, ask(question))) for name, ask in workers]
             failed = {name: error for name, future in asked if (error := future.exception())}
@@ -124,6 +161,7 @@ class EngineExecutor(Executor):
         """Leave nothing behind."""
         self._here.end()
         self._here.close()
+        self._closed.set()
         with suppress(Exception):  # what is gone cannot be tidied up
             self._disconnect()
 
@@ -193,7 +231,9 @@ def value(kind: int, answer: Any) -> Any:
     """
     if kind == DIED:
         raise WorkerDied(answer)
-    if kind not in (ANSWER, NOT_READY):
+    if kind == NOT_UNPACKED:
+        raise AnalysisError(answer)
+    if kind == NOT_STARTED:
         raise WorkerNotStarted(answer)
     succeeded, result = ForkingPickler.loads(zlib.decompress(answer) if kind == ANSWER else answer)
     if not succeeded:

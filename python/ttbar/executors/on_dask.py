@@ -3,13 +3,11 @@
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread
 from typing import Any
 
 import cloudpickle
@@ -18,6 +16,7 @@ from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, get_wo
 from distributed.cfexecutor import ClientExecutor
 
 from ttbar.errors import AnalysisError, UsageError
+from ttbar.executors import engine
 from ttbar.executors.engine import Asked, EngineExecutor, travelling
 from ttbar.executors.remote import Slots
 from ttbar.progress import say
@@ -42,12 +41,6 @@ CLUSTERS = {
 }
 """Those that dask-jobqueue knows."""
 
-REFRESH_S = 2.0
-"""Time between two looks at the workers."""
-
-WAIT_S = 60.0
-"""A cluster that is there has a worker after so long; one whose jobs wait in a queue may take what it takes."""
-
 
 class DaskExecutor(EngineExecutor):
     """The workers of a Dask cluster.
@@ -60,15 +53,10 @@ class DaskExecutor(EngineExecutor):
     _cluster: Any = None
     _executor: Any = None
     _name = ""
-    _address = ""
     _in_queue = False
     _addresses: Set[str] = frozenset()
     _threads = 0
     _counted = 0
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._closed = Event()
 
     @property
     def slots(self) -> int:
@@ -109,11 +97,11 @@ class DaskExecutor(EngineExecutor):
         say(f"Dask's dashboard: {self._client.dashboard_link}")
         self._in_queue = self._cluster is not None and wanted is not None
         try:
-            self._client.wait_for_workers(self._workers or 1, timeout=None if self._in_queue else WAIT_S)
+            self._client.wait_for_workers(self._workers or 1, timeout=None if self._in_queue else engine.WAIT_S)
         except TimeoutError:
             raise AnalysisError(
                 f"the scheduler at {self._address} has fewer than {self._workers or 1} workers after"
-                f" {WAIT_S:.0f} s: start some, or give a smaller --workers"
+                f" {engine.WAIT_S:.0f} s: start some, or give a smaller --workers"
             ) from None
         _require_same_python(self._client)
 
@@ -124,7 +112,6 @@ class DaskExecutor(EngineExecutor):
         self._client.register_plugin(Plugin(slots), name=slots.name)
         self._executor = ClientExecutor(self._client, pure=False)
         workers = self._workers_now()
-        Thread(target=self._watch, daemon=True).start()
         return [(address, partial(self._ask_one_of, [address])) for address in workers]
 
     def _ask(self, question: bytes, avoided: Set[str]) -> Asked:
@@ -149,13 +136,7 @@ class DaskExecutor(EngineExecutor):
             return self._lost or self._give_up(self._gone)
         return super()._explained(error)
 
-    @property
-    def _gone(self) -> str:
-        """What there is to say when it does not answer."""
-        return f"the scheduler of Dask at {self._address} is gone: look at its log, start it again"
-
     def _disconnect(self) -> None:
-        self._closed.set()
         if self._client is not None:
             with suppress(Exception):
                 if self._executor and not self._lost:  # else it would be waited for
@@ -166,28 +147,15 @@ class DaskExecutor(EngineExecutor):
         if self._cluster is not None:
             self._cluster.close(timeout=2)
 
-    def _watch(self) -> None:
-        """Look at the workers now and then; give up when there has been none for long, or no word of the scheduler."""
-        seen = time.monotonic()
-        while not self._closed.wait(REFRESH_S):
-            try:
-                workers = self._workers_now()
-            except Exception:
-                self._give_up(self._gone)
-                return
-            if workers or self._in_queue:
-                seen = time.monotonic()
-            elif time.monotonic() - seen > WAIT_S:
-                self._give_up(
-                    f"the scheduler at {self._address} has had no worker for {WAIT_S:.0f} s: look at their logs, start"
-                    " some again"
-                )
-                return
+    def _look(self) -> bool:
+        return bool(self._workers_now()) or self._in_queue
 
     def _workers_now(self) -> Mapping[str, Any]:
         """What the scheduler knows of the workers, by their addresses."""
         identity = self._client.scheduler.identity
-        workers: Mapping[str, Any] = self._client.sync(identity, n_workers=-1, callback_timeout=WAIT_S)["workers"]
+        workers: Mapping[str, Any] = self._client.sync(identity, n_workers=-1, callback_timeout=engine.WAIT_S)[
+            "workers"
+        ]
         self._addresses = workers.keys()
         self._threads = sum(worker["nthreads"] for worker in workers.values())
         self._counted = sum(worker["metrics"].get(self._name, 0) for worker in workers.values())

@@ -40,7 +40,7 @@ class SparkExecutor(EngineExecutor):
         return 0
 
     def _connect(self) -> None:
-        master = self._scheduler or f"local[{self._workers or len(os.sched_getaffinity(0))}]"
+        master = self._address = self._scheduler or f"local[{self._workers or len(os.sched_getaffinity(0))}]"
         if self._scheduler is None:
             os.environ["PYSPARK_PYTHON"] = sys.executable
         settings = {
@@ -82,6 +82,10 @@ class SparkExecutor(EngineExecutor):
         task = partial(_answers, self._slots)
         [answer] = self._context.parallelize([question], 1).mapPartitions(task).collect()
         return answer  # type: ignore[no-any-return]
+
+    def _look(self) -> bool:
+        here = 1  # which is no worker, but where Spark runs in this process
+        return int(self._context._jsc.sc().getExecutorMemoryStatus().size()) > here or self._address.startswith("local")
 
     def _explained(self, error: BaseException) -> Exception:
         return super()._explained(RuntimeError(_first_line(error)))
