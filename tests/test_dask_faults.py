@@ -6,9 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -181,19 +183,27 @@ def hidden(folder):
     return command
 
 
-def test_a_stranger_gives_the_same_bits(tmp_path_factory, network, toy, setup, expected, impatient, ledger):
+def test_a_stranger_gives_the_same_bits(
+    tmp_path_factory, network, toy, setup, expected, impatient, monkeypatch, ledger
+):
     """One in a network namespace of its own, another folder and under another user, who has no home."""
     nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups"
     reader = "--inh-caps=+dac_read_search --ambient-caps=+dac_read_search"  # of what only this user can read
     folder = tmp_path_factory.mktemp("stranger")
-    with Cluster(folder, host=f"{NETWORK}.1") as cluster:
+    monkeypatch.setattr(retries, "ATTEMPTS", 2)
+    with Cluster(folder, host=f"{NETWORK}.1") as cluster, tempfile.TemporaryDirectory() as readable:
         place = folder / "worker"
         place.mkdir(mode=0o777)
         place.chmod(0o777)
         prefix = [*network, *nobody.split(), *reader.split()]
         cluster.add("worker", "--nthreads", "2", prefix=prefix, HOME="/nonexistent", TMPDIR=str(place), **impatient)
         with on(cluster, setup, 1) as executor:
-            assert_same(processed(executor, toy, setup, 8000), expected)
+            with pytest.raises(BadFile, match=rf"^{toy.parent}/.*root: cannot be opened .*, on "):
+                processed(executor, toy, setup, 8000)
+            ledger.add("file that a worker must not read", "detected")
+            data = Path(shutil.copytree(toy.parent, readable, dirs_exist_ok=True))
+            data.chmod(0o755)
+            assert_same(processed(executor, data / toy.name, setup, 8000), expected)
             assert executor.call(os.getuid) == 65534
             with XRootDServer(toy.parent) as server, pytest.raises(BadFile) as error:
                 processed(executor, on_server(toy, server), setup, None)
@@ -260,27 +270,28 @@ def test_two_clients_of_one_cluster_do_not_meet(executor, cluster, setup):
 
 @pytest.fixture
 def certificates(tmp_path):
-    """Configuration of Dask for an authority and a certificate of our own, as variables of the environment."""
+    """Configuration of Dask with a certificate of our own."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     if shutil.which("openssl") is None:
         pytest.skip("no command openssl")
     make = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
     subprocess.run([*make.split(), "-keyout", key, "-out", certificate], capture_output=True, check=True)
-    both = {"key": str(key), "cert": str(certificate)}
-    return {"ca-file": str(certificate), "scheduler": both, "worker": both, "client": both}
+    both = {"key": key, "cert": certificate}
+    files = {"ca-file": certificate}
+    files |= {f"{role}.{each}": path for role in ("scheduler", "worker", "client") for each, path in both.items()}
+    return {f"distributed.comm.tls.{name}": str(path) for name, path in files.items()}
 
 
-def variables(configuration, prefix="DASK_DISTRIBUTED__COMM__TLS"):
-    for key, value in configuration.items():
-        name = f"{prefix}__{key.replace('-', '_').upper()}"
-        yield from variables(value, name) if isinstance(value, dict) else [(name, value)]
+def variables(configuration):
+    """The same as variables of the environment."""
+    return {f"DASK_{name.replace('.', '__').replace('-', '_').upper()}": value for name, value in configuration.items()}
 
 
 def test_an_encrypted_cluster_that_ends_bit_by_bit(tmp_path, certificates, monkeypatch, ledger):
     setup = loop.Setup(1, agc_v1.analysis)
     with (
-        Cluster(tmp_path / "cluster", protocol="tls", **dict(variables(certificates))) as cluster,
-        dask.config.set({"distributed.comm.tls": certificates}),
+        Cluster(tmp_path / "cluster", protocol="tls", **variables(certificates)) as cluster,
+        dask.config.set(certificates),
     ):
         assert cluster.address.startswith("tls://")
         cluster.add("first")
@@ -308,6 +319,7 @@ def test_an_encrypted_cluster_that_ends_bit_by_bit(tmp_path, certificates, monke
 
 ANALYSIS = """
 from dataclasses import replace
+from pathlib import Path
 from pathlib import Path
 from ttbar.analyses import agc_v1
 from ttbar.analyses.analysis import Cut
