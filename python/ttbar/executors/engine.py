@@ -28,7 +28,6 @@ T = TypeVar("T")
 Asked = Future[tuple[str, int, Any]]
 """Which worker was asked a question, and what became of that, as `ttbar.executors.remote` says."""
 
-
 REFRESH_S = 2.0
 """Time between two looks at the workers."""
 
@@ -190,6 +189,9 @@ class EngineExecutor(Executor):
 
         asked.add_done_callback(answered)
         result.add_done_callback(lambda result: result.cancelled() and asked.cancel())
+        if self._lost:  # since it was asked
+            with suppress(InvalidStateError):
+                result.set_exception(self._lost)
         return result
 
 
