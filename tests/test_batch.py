@@ -6,11 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from compare import bits
 from program import Results, assert_fails, run_analysis, ttbar
+from slurm import slurm
 
 from ttbar import interface
 from ttbar.errors import AnalysisError, InputError, UsageError
@@ -59,6 +61,38 @@ def pieces(made, tmp_path):
     """A copy of that."""
     shutil.copytree(made, tmp_path / "pieces")
     return tmp_path / "pieces"
+
+
+@pytest.fixture(scope="module")
+def on_slurm():
+    """The environment of commands that find Slurm, and the program."""
+    with slurm() as environment:
+        yield {**environment, "PATH": f"{PROGRAM.parent}:{environment['PATH']}"}
+
+
+def test_an_array_of_slurm_jobs_gives_what_a_run_gives(toy, expected, on_slurm, tmp_path):
+    folder = tmp_path / "pieces"
+    assert interface.split(toy, output=folder, samples="wjets__nominal", unit_events=5000) == 4
+    submit = ["sbatch", "--wait", "--array=0-3", EXAMPLES / "slurm.sh", folder]
+    done = subprocess.run(submit, env=on_slurm, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, [done.stderr, *(log.read_text() for log in tmp_path.glob("*.log"))]
+    assert len(list(tmp_path.glob("ttbar-*.log"))) == 4
+    without_plots(folder)
+    assert bits(folder / "histograms.root") == bits(expected / "histograms.root")
+
+
+def test_slurm_runs_the_workers_of_dask(toy, expected, on_slurm, tmp_path):
+    wanted = {"CORES": "1", "PROCESSES": "1", "MEMORY": "2GB", "LOG_DIRECTORY": str(tmp_path)}
+    environment = on_slurm | {f"DASK_JOBQUEUE__SLURM__{name}": value for name, value in wanted.items()}
+    there = ("--executor", "dask", "--scheduler", "jobqueue:slurm", "--workers", 1)
+    arguments = ("run", "--dataset", toy, *SAMPLE, *there, "--no-plots", "--no-fit", "--output", tmp_path / "output")
+    result = ttbar(*arguments, environment=environment)
+    assert result.returncode == 0, result.stderr
+    assert bits(tmp_path / "output" / "histograms.root") == bits(expected / "histograms.root")
+    until = time.monotonic() + 60
+    while subprocess.run(["squeue", "--noheader"], env=on_slurm, capture_output=True, check=True).stdout:
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def results(folder):

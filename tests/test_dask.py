@@ -15,17 +15,21 @@ import numpy as np
 import psutil
 import pytest
 from engines import cluster, processed
+from numpy.testing import assert_allclose
 from program import PROGRAM, is_running
 
-from ttbar.analyses import agc_v1
+from ttbar.analyses import agc_v1, agc_v2
 from ttbar.errors import AnalysisError, InputError, UsageError
 from ttbar.execution import loop
+from ttbar.execution.skim import make_skims
 from ttbar.executors import LocalExecutor, Where, on_dask, remote
 from ttbar.executors.bundle import bundle
 from ttbar.executors.engine import value
 from ttbar.executors.on_dask import _require_same_python
+from ttbar.inputs.source import Source, get, list_samples
 from ttbar.library import shipped
 from ttbar.simulate import simulate
+from ttbar.training import matched_events
 from ttbar.worker import WorkerDied, no_setup
 
 HEADER = '#include "mine_constants.hpp"\nnamespace mine { inline bool any(const ROOT::RVecF&) { return kYes; } }\n'
@@ -65,16 +69,52 @@ def executor(engine, setup):
 def expected(toy, setup):
     """The same on this machine, by unit size."""
     with LocalExecutor(setup, workers=2) as executor:
-        return {size: processed(executor, toy, setup, size) for size in (None, 5000)}
+        return {size: processed(executor, toy, setup, size) for size in (None, 8000, 5000)}
 
 
-@pytest.mark.parametrize("unit_events", [None, 5000])
+@pytest.mark.parametrize("unit_events", [None, 8000, 5000])
 def test_workers_with_root_and_dask_alone_give_the_same_bits(executor, toy, setup, expected, unit_events):
     found = processed(executor, toy, setup, unit_events)
     usual = expected[unit_events]
     assert found.cutflow == usual.cutflow
     assert found.histograms.keys() == usual.histograms.keys()
     assert all(np.array_equal(found.histograms[key], usual.histograms[key]) for key in usual.histograms)
+
+
+def test_skims_of_workers_give_the_same(executor, toy, setup, expected, tmp_path):
+    where = Source(str(toy), "ttbar__nominal", None, (), "Events", "stop", None, None, 60)
+    checked = get(where, list_samples(where, toy, setup.analysis), setup.analysis.columns, executor=executor)
+    made = make_skims(toy, checked, setup.analysis, tmp_path, "Events", False, "RNTuple", executor)
+    found = processed(executor, made.dataset, setup, None)
+    assert found.events < expected[None].events / 5
+    for key, histogram in expected[None].histograms.items():
+        assert_allclose(found.histograms[key], histogram, rtol=1e-13)
+
+
+def test_workers_find_the_same_matched_events(executor, toy, setup):
+    where = Source(str(toy), "ttbar__nominal", None, (), "Events", "stop", None, None, 60)
+    found = matched_events.read(where, setup.analysis, executor)
+    with LocalExecutor(setup) as here:
+        usual = matched_events.read(where, setup.analysis, here)
+    assert len(found.records) > 100
+    assert found.sha256 == usual.sha256
+    assert found.cutflow == usual.cutflow
+
+
+@pytest.mark.parametrize(("analysis", "workers", "threads"), [(agc_v1.analysis, 1, 2), (agc_v2.analysis, 4, 1)])
+def test_the_number_of_workers_does_not_matter(toy, analysis, workers, threads):
+    setup = loop.Setup(threads, analysis, tuple(shipped(model.file) for model in analysis.models))
+    with Where("dask", None, workers).start(setup, 300) as executor:
+        found = processed(executor, toy, setup, 5000)
+    with LocalExecutor(replace(setup, threads=1)) as here:
+        usual = processed(here, toy, setup, 5000)
+    assert found.cutflow == usual.cutflow
+    assert found.histograms.keys() == usual.histograms.keys()
+    for (name, variation), histogram in usual.histograms.items():
+        if threads == 1 or variation == "nominal":
+            assert np.array_equal(found.histograms[name, variation], histogram)
+        else:
+            assert_allclose(found.histograms[name, variation], histogram, rtol=1e-12)
 
 
 def test_what_runs_there_is_what_was_brought(executor, engine):

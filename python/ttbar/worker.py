@@ -28,6 +28,9 @@ CHANGED = "the program or its model has changed during the run; run it again"
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
+machine = ""
+"""Where this process runs, for messages, if its machine is one of a cluster; else empty."""
+
 _counter: Any = ctypes.c_uint64()  # not shared, unless `serve` has started
 
 
@@ -265,6 +268,8 @@ def serve(socket_descriptor: str, memory_descriptor: str) -> None:
         try:
             function, args, kwargs = ForkingPickler.loads(question)
             result = (True, function(*args, **kwargs))
+        except MemoryError:  # end as the system would end it; another attempt gets a fresh process
+            os.kill(os.getpid(), signal.SIGKILL)
         except Exception as error:
             if os.environ.get(this_process.DEBUG):
                 traceback.print_exc()

@@ -174,6 +174,8 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
         If the files cannot be read, ROOT reports an error, or the number of events is not the expected one.
     AnalysisError
         If an expression does not compile, or the loop fails although the files can be read.
+    MemoryError
+        If there is not enough memory.
     """
     root = load_root()
     errors = root.ttbar.ErrorCollector()
@@ -191,6 +193,8 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
     except AnalysisError:
         raise
     except Exception as error:
+        if "bad_alloc" in str(error):
+            raise MemoryError from None
         if not errors.count() and (_does_not_compile(error) or _can_be_read(tree, sources, columns)):
             raise AnalysisError(
                 f"{unit.sample}: the event loop failed ({_reason(error)}), which is no fault of its files: mend the"

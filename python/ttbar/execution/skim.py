@@ -16,13 +16,13 @@ from ttbar.errors import InputError, Interrupted
 from ttbar.execution import loop
 from ttbar.execution.unit import Cost, Partial, Unit
 from ttbar.execution.units import divide, process
-from ttbar.execution.write_skim import write
+from ttbar.execution.write_skim import skim_path, write
 from ttbar.executors import Executor, Where
 from ttbar.inputs.checksum import checksum_of
 from ttbar.inputs.dataset import CROSS_SECTION, LUMINOSITY, load_dataset
 from ttbar.inputs.files import CheckedFile, CheckedSample, Format
 from ttbar.inputs.source import Source, dataset_file, get, list_samples
-from ttbar.output import DATASET, part, prepare, reserved, write_json, written_whole
+from ttbar.output import DATASET, part, prepare, reserved, write_json
 from ttbar.progress import now, say
 from ttbar.reading import read_json, read_text, require_file
 
@@ -43,19 +43,14 @@ class Skims:
     code: str
     """Identity of the code that makes them."""
 
-    def make(self, unit: Unit) -> Partial:
-        """Write the skim of a unit of one file; needs ROOT in this process."""
-        with written_whole(self._path(unit)) as beside:
-            return write(unit, self.tree, self.analysis, beside, self.format)
-
     def failed(self, unit: Unit) -> None:
         """Remove what a process that died has left; a full disk is not the fault of the input, as ROOT has it."""
-        part(self._path(unit)).unlink(missing_ok=True)
+        part(skim_path(self.folder, unit)).unlink(missing_ok=True)
         _require_room(self.folder)
 
     def save(self, unit: Unit, result: Partial) -> None:
         """Record what the skim of a unit is made from, and what is in it."""
-        path = self._path(unit)
+        path = skim_path(self.folder, unit)
         (file,) = unit.files
         record = {
             "key": self._key(unit),
@@ -69,8 +64,8 @@ class Skims:
         """What is known of the skim of a unit; None if there is none, an outdated or a damaged one."""
         record = self._record(unit)
         try:
-            require_file(self._path(unit))
-            if record.get("key") != self._key(unit) or record["checksum"] != checksum_of(self._path(unit)):
+            require_file(skim_path(self.folder, unit))
+            if record.get("key") != self._key(unit) or record["checksum"] != checksum_of(skim_path(self.folder, unit)):
                 return None
             (file,) = unit.files
             processed, selected = record["processed"], record["selected"]
@@ -83,7 +78,7 @@ class Skims:
         unit = Unit(sample.process, sample.variation, (file,))
         record = self._record(unit)
         return {
-            "path": self._path(unit).name,
+            "path": skim_path(self.folder, unit).name,
             "nevts": file.nevts,
             "entries": record["selected"],
             "checksum": record["checksum"],
@@ -98,14 +93,8 @@ class Skims:
             return {}
         return content if isinstance(content, dict) else {}
 
-    def _path(self, unit: Unit) -> Path:
-        """Where the skim of a unit is."""
-        (file,) = unit.files
-        place = hashlib.sha256(file.path.encode()).hexdigest()[:8]
-        return self.folder / f"{unit.sample}-{place}.root"
-
     def _record_path(self, unit: Unit) -> Path:
-        return self._path(unit).with_suffix(".json")
+        return skim_path(self.folder, unit).with_suffix(".json")
 
     def _key(self, unit: Unit) -> str:
         """Identity of all that the skim of a unit depends on."""
@@ -219,7 +208,8 @@ def make_skims(
     skims = Skims(folder.absolute(), format_, tree, analysis, executor.ready().code)
     try:
         by_file = partial(divide, files_each=1)
-        done, results = process("Skimming", samples, skims.make, executor, skip_bad, skims, by_file)
+        make = partial(write, folder=skims.folder, tree=tree, analysis=analysis, format_=format_)
+        done, results = process("Skimming", samples, make, executor, skip_bad, skims, by_file)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on from the skims that are in {folder}") from None
     content: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ttbar import worker
 from ttbar.errors import AnalysisError
 from ttbar.inputs.files import CheckedFile
 
@@ -51,7 +52,16 @@ class Unit:
 
 
 class LoopFailed(AnalysisError):
-    """The event loop over a unit failed: its files could not be read."""
+    """The event loop over a unit failed: its files could not be read.
+
+    Parameters
+    ----------
+    reason : str
+        Why; where it runs on a cluster, the machine is added.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}{worker.machine}")
 
 
 @dataclass(frozen=True)

@@ -463,11 +463,11 @@ class _Processing:
                 self._start_alone(_Task(group, (task.place[0], position), part))
             return
         (file,) = unit.files
-        remote = is_remote(file.source)
+        transient = is_remote(file.source) or self._executor.remote  # perhaps it is the fault of the machine
         if isinstance(error, LoopFailed):
-            bad = BadFile(file.path, f"{error} in {unit.sample}", remote)
+            bad = BadFile(file.path, f"{error} in {unit.sample}", transient)
         else:
-            bad = CrashingFile(file.path, f"crashes the event loop of {unit.sample} ({error})", remote)
+            bad = CrashingFile(file.path, f"crashes the event loop of {unit.sample} ({error})", transient)
         try:
             self._try(task, *task.plan.send(bad))
         except BadFile as final:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import socket
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ttbar
+from ttbar import worker
 from ttbar.errors import AnalysisError
 from ttbar.library import import_root
 
@@ -97,6 +99,7 @@ def prepare(setup: Any, places: Mapping[Path, str], expected: Any) -> None:
     AnalysisError
         If something is not as it was there.
     """
+    worker.machine = f", on {socket.gethostname()}"
     version = str(import_root().gROOT.GetVersion())
     if version != expected.root_version:
         raise AnalysisError(f"it has ROOT {version}, not {expected.root_version}")

@@ -1,12 +1,15 @@
 """What executors of engines have in common: the package is brought to the workers, which see nothing but bytes."""
 
 import signal
+import time
 import zlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence, Set
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.reduction import ForkingPickler
+from secrets import token_hex
+from threading import Event, Thread
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,15 +18,21 @@ from ttbar.errors import AnalysisError
 from ttbar.executors import remote
 from ttbar.executors.bundle import bundle
 from ttbar.executors.executor import Executor
-from ttbar.executors.remote import ANSWER, DIED, NOT_READY, Slots
+from ttbar.executors.remote import ANSWER, DIED, NOT_STARTED, NOT_UNPACKED, Slots
 from ttbar.process import FROM_A_TERMINAL
 from ttbar.worker import Worker, WorkerDied, WorkerNotStarted, no_setup
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Asked = Future[tuple[int, Any]]
-"""What becomes of a question, as `ttbar.executors.remote` says."""
+Asked = Future[tuple[str, int, Any]]
+"""Which worker was asked a question, and what became of that, as `ttbar.executors.remote` says."""
+
+REFRESH_S = 2.0
+"""Time between two looks at the workers."""
+
+WAIT_S = 60.0
+"""An engine that is there answers after so long, and has a worker."""
 
 
 class EngineExecutor(Executor):
@@ -44,11 +53,17 @@ class EngineExecutor(Executor):
     remote = True
     engine = ""
     """Its name."""
+    _address = ""
+    """Where it is, for messages."""
 
     def __init__(self, setup: Callable[[], Any], patience: float, scheduler: str | None, workers: int | None) -> None:
         self._setup, self._patience, self._scheduler, self._workers = setup, patience, scheduler, workers
         self._here = Worker(setup, patience)
         self._ready: Any = None
+        self._awaited: set[Future[Any]] = set()
+        self._failed: dict[bytes, set[str]] = {}
+        self._lost: Exception | None = None
+        self._closed = Event()
 
     @abstractmethod
     def _connect(self) -> None:
@@ -59,8 +74,12 @@ class EngineExecutor(Executor):
         """Bring the package to the workers; names of workers, and functions that ask them, come back."""
 
     @abstractmethod
-    def _ask(self, question: bytes) -> Asked:
-        """Ask any worker."""
+    def _ask(self, question: bytes, avoided: Set[str]) -> Asked:
+        """Ask any worker, but rather not those where the same has failed."""
+
+    @abstractmethod
+    def _look(self) -> bool:
+        """Look whether there are workers, or will be; fail if the engine does not answer."""
 
     @abstractmethod
     def _disconnect(self) -> None:
@@ -69,6 +88,35 @@ class EngineExecutor(Executor):
     def _explained(self, error: BaseException) -> Exception:
         """What an error of the engine means for us."""
         return AnalysisError(f"{self.engine} could not run a task ({type(error).__name__}: {error})")
+
+    def _watch(self) -> None:
+        """Look at the workers now and then; give up when there has been none for long, or no answer."""
+        seen = time.monotonic()
+        while not self._closed.wait(REFRESH_S):
+            try:
+                if self._look():
+                    seen = time.monotonic()
+            except Exception:
+                self._give_up(self._gone)
+                return
+            if time.monotonic() - seen > WAIT_S:
+                no_workers = f"has had no worker for {WAIT_S:.0f} s: look at their logs, start some"
+                self._give_up(f"the {self.engine} scheduler at {self._address} {no_workers}")
+                return
+
+    @property
+    def _gone(self) -> str:
+        """What there is to say when it does not answer."""
+        return f"the {self.engine} scheduler at {self._address} is gone: look at its log, start it again"
+
+    def _give_up(self, reason: str) -> AnalysisError:
+        """Make all fail that is awaited, and all that comes later: the engine will not answer any more."""
+        error = AnalysisError(f"{reason}, and repeat the command: with --resume, a run goes on from what is finished")
+        self._lost = error
+        for result in tuple(self._awaited):
+            with suppress(InvalidStateError):  # it has just come
+                result.set_exception(error)
+        return error
 
     def ready(self) -> Any:
         """Start all that there is to start, and make sure that what is on the workers fits."""
@@ -84,9 +132,11 @@ class EngineExecutor(Executor):
                     raise
             self._here.close()
             shipped = bundle(self._setup, ready)
-            workers = self._ship(Slots(shipped.name, shipped.content, shipped.setup, self._patience))
+            name = f"{shipped.name}-{token_hex(4)}"  # another client may bring the same, and remove it at its end
+            workers = self._ship(Slots(name, shipped.content, shipped.setup, self._patience))
+            Thread(target=self._watch, daemon=True).start()
             question = _question(no_setup)
-            asked = [(name, self._answer(ask(question))) for name, ask in workers]
+            asked = [(name, self._answer(question, ask(question))) for name, ask in workers]
             failed = {name: error for name, future in asked if (error := future.exception())}
             if failed:
                 reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
@@ -97,7 +147,10 @@ class EngineExecutor(Executor):
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function on a worker."""
         self.ready()
-        return self._answer(self._ask(_question(function, *args, **kwargs)))
+        if self._lost:
+            raise self._lost
+        question = _question(function, *args, **kwargs)
+        return self._answer(question, self._ask(question, self._failed.get(question, set())))
 
     def call_here(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a process of this machine."""
@@ -107,28 +160,38 @@ class EngineExecutor(Executor):
         """Leave nothing behind."""
         self._here.end()
         self._here.close()
-        with suppress(Exception):  # an engine that is gone has nothing to be removed
+        self._closed.set()
+        with suppress(Exception):  # what is gone cannot be tidied up
             self._disconnect()
 
-    def _answer(self, asked: Asked) -> Future[Any]:
+    def _answer(self, question: bytes, asked: Asked) -> Future[Any]:
         """What a function returns whose outcome is awaited."""
         result: Future[Any] = Future()
+        self._awaited.add(result)
+        result.add_done_callback(self._awaited.discard)
 
         def answered(asked: Asked) -> None:
-            if not result.set_running_or_notify_cancel():
+            if result.done():  # it was cancelled, or given up
                 return
-            try:
-                kind, answer = asked.result()
-            except BaseException as error:
-                result.set_exception(self._explained(error))
-                return
-            try:
-                result.set_result(value(kind, answer))
-            except Exception as error:
-                result.set_exception(error)
+            with suppress(InvalidStateError):  # that happens now
+                try:
+                    worker, kind, answer = asked.result()
+                except BaseException as error:
+                    result.set_exception(self._explained(error))
+                    return
+                try:
+                    found = value(kind, answer)
+                except Exception as error:
+                    self._failed.setdefault(question, set()).add(worker)
+                    result.set_exception(error)
+                else:
+                    result.set_result(found)
 
         asked.add_done_callback(answered)
         result.add_done_callback(lambda result: result.cancelled() and asked.cancel())
+        if self._lost:  # since it was asked
+            with suppress(InvalidStateError):
+                result.set_exception(self._lost)
         return result
 
 
@@ -170,7 +233,9 @@ def value(kind: int, answer: Any) -> Any:
     """
     if kind == DIED:
         raise WorkerDied(answer)
-    if kind not in (ANSWER, NOT_READY):
+    if kind == NOT_UNPACKED:
+        raise AnalysisError(answer)
+    if kind == NOT_STARTED:
         raise WorkerNotStarted(answer)
     succeeded, result = ForkingPickler.loads(zlib.decompress(answer) if kind == ANSWER else answer)
     if not succeeded:

@@ -3,8 +3,7 @@
 import logging
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from functools import partial
@@ -17,6 +16,7 @@ from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, get_wo
 from distributed.cfexecutor import ClientExecutor
 
 from ttbar.errors import AnalysisError, UsageError
+from ttbar.executors import engine
 from ttbar.executors.engine import Asked, EngineExecutor, travelling
 from ttbar.executors.remote import Slots
 from ttbar.progress import say
@@ -41,12 +41,6 @@ CLUSTERS = {
 }
 """Those that dask-jobqueue knows."""
 
-REFRESH_S = 2.0
-"""Time between two looks at the workers."""
-
-WAIT_S = 60.0
-"""A cluster that is there has a worker after so long; one whose jobs wait in a queue may take what it takes."""
-
 
 class DaskExecutor(EngineExecutor):
     """The workers of a Dask cluster.
@@ -59,17 +53,19 @@ class DaskExecutor(EngineExecutor):
     _cluster: Any = None
     _executor: Any = None
     _name = ""
-    _looked = 0.0
-    _counts = (0, 0)
+    _in_queue = False
+    _addresses: Set[str] = frozenset()
+    _threads = 0
+    _counted = 0
 
     @property
     def slots(self) -> int:
         """Threads of all workers: each has a process."""
-        return max(1, self._look()[0])
+        return max(1, self._threads)
 
     def counted(self) -> int:
         """What the workers said last that they have counted."""
-        return self._look()[1]
+        return self._counted
 
     def _connect(self) -> None:
         wanted = self._scheduler
@@ -95,14 +91,17 @@ class DaskExecutor(EngineExecutor):
                 self._client = Client(wanted)
         except (OSError, ValueError, TimeoutError) as error:
             raise UsageError("--scheduler", f"no scheduler of Dask answers at {wanted} ({error})") from None
+        self._address = self._client.scheduler.address
+        for handler in logging.getLogger("distributed").handlers:  # of its client; errors reach the user as ours
+            handler.setLevel(logging.CRITICAL)
         say(f"Dask's dashboard: {self._client.dashboard_link}")
-        in_queue = self._cluster is not None and wanted is not None
+        self._in_queue = self._cluster is not None and wanted is not None
         try:
-            self._client.wait_for_workers(self._workers or 1, timeout=None if in_queue else WAIT_S)
+            self._client.wait_for_workers(self._workers or 1, timeout=None if self._in_queue else engine.WAIT_S)
         except TimeoutError:
             raise AnalysisError(
-                f"the scheduler at {self._client.scheduler.address} has fewer than {self._workers or 1} workers after"
-                f" {WAIT_S:.0f} s: start some, or give a smaller --workers"
+                f"the scheduler at {self._address} has fewer than {self._workers or 1} workers after"
+                f" {engine.WAIT_S:.0f} s: start some, or give a smaller --workers"
             ) from None
         _require_same_python(self._client)
 
@@ -112,44 +111,55 @@ class DaskExecutor(EngineExecutor):
             cloudpickle.register_pickle_by_value(module)
         self._client.register_plugin(Plugin(slots), name=slots.name)
         self._executor = ClientExecutor(self._client, pure=False)
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        return [(address, partial(self._ask, workers=[address])) for address in workers]
+        workers = self._workers_now()
+        return [(address, partial(self._ask_one_of, [address])) for address in workers]
 
-    def _ask(self, question: bytes, **options: Any) -> Asked:
+    def _ask(self, question: bytes, avoided: Set[str]) -> Asked:
+        return self._ask_one_of(sorted(self._addresses - avoided) if avoided else [], question)
+
+    def _ask_one_of(self, workers: Sequence[str], question: bytes) -> Asked:
+        """Ask one of some workers as long as they live, or else any."""
         # A function with a name would be looked up by it, on the scheduler as well.
         asked: Asked = self._executor.submit(
-            lambda name, question: get_worker().plugins[name].slots.ask(question), self._name, question, **options
+            lambda name, question: (get_worker().address, *get_worker().plugins[name].slots.ask(question)),
+            self._name,
+            question,
+            workers=workers or None,
+            allow_other_workers=bool(workers),
         )
         return asked
 
     def _explained(self, error: BaseException) -> Exception:
         if isinstance(error, KilledWorker):
             return WorkerDied(f"the workers of Dask that had it died: {error}")
-        if isinstance(error, CancelledError):
-            return AnalysisError("Dask has lost a task: look at the log of its scheduler, which may be gone")
+        if isinstance(error, CancelledError):  # by none of us
+            return self._lost or self._give_up(self._gone)
         return super()._explained(error)
 
     def _disconnect(self) -> None:
         if self._client is not None:
             with suppress(Exception):
-                if self._executor:
+                if self._executor and not self._lost:  # else it would be waited for
                     self._executor.shutdown(wait=False)
-                if self._name:
                     self._client.unregister_worker_plugin(self._name)
             with suppress(Exception):
                 self._client.close(timeout=1)
         if self._cluster is not None:
             self._cluster.close(timeout=2)
 
-    def _look(self) -> tuple[int, int]:
-        """Number of slots, and what they have counted, as the scheduler has heard it last."""
-        if self._client is not None and time.monotonic() - self._looked > REFRESH_S:
-            self._looked = time.monotonic()
-            with suppress(Exception):  # what has become of the tasks, they say
-                workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
-                counted = sum(worker["metrics"].get(self._name, 0) for worker in workers)
-                self._counts = (sum(worker["nthreads"] for worker in workers), counted)
-        return self._counts
+    def _look(self) -> bool:
+        return bool(self._workers_now()) or self._in_queue
+
+    def _workers_now(self) -> Mapping[str, Any]:
+        """What the scheduler knows of the workers, by their addresses."""
+        identity = self._client.scheduler.identity
+        workers: Mapping[str, Any] = self._client.sync(identity, n_workers=-1, callback_timeout=engine.WAIT_S)[
+            "workers"
+        ]
+        self._addresses = workers.keys()
+        self._threads = sum(worker["nthreads"] for worker in workers.values())
+        self._counted = sum(worker["metrics"].get(self._name, 0) for worker in workers.values())
+        return workers
 
 
 class Plugin(WorkerPlugin):  # type: ignore[misc]

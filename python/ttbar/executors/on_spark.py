@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -40,7 +40,7 @@ class SparkExecutor(EngineExecutor):
         return 0
 
     def _connect(self) -> None:
-        master = self._scheduler or f"local[{self._workers or len(os.sched_getaffinity(0))}]"
+        master = self._address = self._scheduler or f"local[{self._workers or len(os.sched_getaffinity(0))}]"
         if self._scheduler is None:
             os.environ["PYSPARK_PYTHON"] = sys.executable
         settings = {
@@ -73,15 +73,19 @@ class SparkExecutor(EngineExecutor):
         self._threads = ThreadPoolExecutor(JOBS)
         return [("the first executor", self._ask)]
 
-    def _ask(self, question: bytes) -> Asked:
+    def _ask(self, question: bytes, avoided: Set[str] = frozenset()) -> Asked:  # Spark alone chooses
         assert self._threads is not None
         return self._threads.submit(self._run, question)
 
-    def _run(self, question: bytes) -> tuple[int, Any]:
+    def _run(self, question: bytes) -> tuple[str, int, Any]:
         """Let Spark ask, and wait for it."""
         task = partial(_answers, self._slots)
         [answer] = self._context.parallelize([question], 1).mapPartitions(task).collect()
         return answer  # type: ignore[no-any-return]
+
+    def _look(self) -> bool:
+        here = 1  # which is no worker, but where Spark runs in this process
+        return int(self._context._jsc.sc().getExecutorMemoryStatus().size()) > here or self._address.startswith("local")
 
     def _explained(self, error: BaseException) -> Exception:
         return super()._explained(RuntimeError(_first_line(error)))
@@ -94,11 +98,11 @@ class SparkExecutor(EngineExecutor):
             self._context.stop()
 
 
-def _answers(slots: Any, questions: Iterator[bytes]) -> Iterator[tuple[int, Any]]:
+def _answers(slots: Any, questions: Iterator[bytes]) -> Iterator[tuple[str, int, Any]]:
     """Ask a slot of the process that this runs in; the children live as long as that, which Spark uses again."""
     there = kept(slots.value, SparkFiles.getRootDirectory())
     for question in questions:
-        yield there.ask(question)
+        yield ("", *there.ask(question))
 
 
 def _first_line(error: BaseException) -> str:

@@ -27,8 +27,9 @@ IDLE_S = 600.0
 READY = bytes(ForkingPickler.dumps((True, None)))
 """What a setup answers that went well."""
 
-ANSWER, DIED, NOT_STARTED, NOT_READY = range(4)
-"""What became of a question: it was answered, the child died, or could not be started, or its setup failed."""
+ANSWER, DIED, NOT_STARTED, NOT_READY, NOT_UNPACKED = range(5)
+"""What became of a question: it was answered, the child died, could not be started, was not made ready, or there was no
+room for the package."""
 
 
 class Slots:
@@ -50,14 +51,18 @@ class Slots:
         self.name, self._content, self._setup, self._patience = name, content, setup, patience
 
     def open(self, folder: str) -> None:
-        """Unpack the bundle into a folder, unless it is there."""
-        self._folder = Path(folder) / self.name
+        """Unpack the bundle into a folder, unless it is there; that it cannot be is what each question is answered."""
+        self._folder = Path(folder).absolute() / self.name
+        self._fault = ""
         if not self._folder.exists():
-            beside = Path(folder) / f".{self.name}-{os.getpid()}"
-            with zipfile.ZipFile(io.BytesIO(self._content)) as packed:
-                packed.extractall(beside)
-            with suppress(OSError):  # another process was faster
-                beside.rename(self._folder)
+            beside = self._folder.with_name(f".{self.name}-{os.getpid()}")
+            try:
+                with zipfile.ZipFile(io.BytesIO(self._content)) as packed:
+                    packed.extractall(beside)
+                with suppress(OSError):  # another process was faster
+                    beside.rename(self._folder)
+            except OSError as error:
+                self._fault = f"{folder} cannot be written: {error.strerror}, on {socket.gethostname()}"
             shutil.rmtree(beside, ignore_errors=True)
         self._lock = threading.Lock()
         self._free: list[tuple[float, Child]] = []
@@ -75,6 +80,7 @@ class Slots:
 
     def counted(self) -> int:
         """What the children have counted of what they do."""
+        self.end_idle()
         with self._lock:
             return sum(int(child.counter.value) for child in self._busy)
 
@@ -88,6 +94,8 @@ class Slots:
 
     def ask(self, question: bytes) -> tuple[int, Any]:
         """Ask a child that is free; what became of it comes back, with an answer or a reason."""
+        if self._fault:
+            return NOT_UNPACKED, self._fault
         self.end_idle()
         with self._lock:
             # Without site-packages' own start, which would put another installation of the package first.

@@ -95,9 +95,10 @@ def check_file(
             _check_local(Path(source), file.checksum)
         return _check_content(file, source, tree, columns, reserved)
     except _Unusable as error:
-        raise BadFile(file.path, str(error)) from error
-    except _Unavailable as error:
-        raise BadFile(file.path, str(error), transient=is_remote(source)) from error
+        raise BadFile(file.path, f"{error}{worker.machine}") from error
+    except _Unavailable as error:  # a machine of a cluster may have what another one lacks
+        transient = is_remote(source) or bool(worker.machine)
+        raise BadFile(file.path, f"{error}{worker.machine}", transient) from error
 
 
 def check_with_memory_limit(
@@ -149,7 +150,7 @@ def _check_local(path: Path, checksum: str | None) -> None:
         if checksum is not None and checksum != (found := checksum_of(path)):
             raise _Unusable(f"is damaged (its checksum is {found}, the data set says {checksum})")
     except OSError as error:
-        raise _Unusable(f"cannot be read ({error.strerror})") from error
+        raise _Unavailable(f"cannot be read ({error.strerror})") from error
 
 
 def _check_content(

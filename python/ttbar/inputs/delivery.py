@@ -91,8 +91,9 @@ def deliver(
 
         downloader.on_progress(note)
         sample, file = job
-        call = executor.call if executor and executor.remote else checker.call
-        return _Delivery(file, request, downloader, call).record(sample.name)
+        elsewhere = executor is not None and executor.remote
+        call = executor.call if executor and elsewhere else checker.call
+        return _Delivery(file, request, downloader, call, elsewhere).record(sample.name)
 
     delivered: dict[str, list[FileRecord]] = {}
     with spread(one, jobs, processes, setups=(start_root, no_setup), patience=request.patience) as records:
@@ -150,6 +151,8 @@ class _Delivery:
     downloader: Worker
     call: Callable[..., Any]
     """Calls a function in another process, where the file will be read."""
+    elsewhere: bool
+    """Whether that may be on another machine, and on another one the next time."""
     attempts: int = 0
 
     def record(self, sample: str) -> FileRecord:
@@ -201,5 +204,6 @@ class _Delivery:
                 check_with_memory_limit, file, request.tree, dict(request.columns), source, request.reserved
             )
         except WorkerDied as error:
-            raise BadFile(file.path, f"cannot be opened ({error})", transient=is_remote(source)) from None
+            transient = is_remote(source) or self.elsewhere
+            raise BadFile(file.path, f"cannot be opened ({error})", transient) from None
         return checked
