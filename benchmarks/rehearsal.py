@@ -77,7 +77,11 @@ class Measured:
     peak_mb: float
     """Largest resident size of its first process: the client."""
     cpu_s: float
-    """That process alone."""
+    """Of that process alone."""
+
+    def __str__(self) -> str:
+        """All of it."""
+        return f"{self.wall_s:.0f} s; client: {self.peak_mb:.0f} MB, {self.cpu_s:.0f} s of CPU"
 
 
 def _samples(dataset: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -154,6 +158,12 @@ def measured(command: Sequence[object], log: Path) -> Measured:
     return Measured(time.perf_counter() - started, peak, cpu)
 
 
+def _phases(folder: Path) -> str:
+    """How long the phases of a run took."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    return ", ".join(f"{phase} {metrics[f'{phase}_s']:.0f} s" for phase in ("check", "process", "merge"))
+
+
 def require_accounted(folder: Path, toy: Toy, missing: str, truncated: str) -> None:
     """Make sure that a run says of each file what became of it, and has processed each event once."""
     run = json.loads((folder / "run.json").read_text())
@@ -201,6 +211,7 @@ def main(files: int | None, scale: int, workers: int, unit_events: int, alone: i
     toy = simulated(files, scale)
     missing, truncated, slow = toy.addresses[1], toy.addresses[-1], toy.addresses[0]
     program = [Path(sys.executable).with_name("ttbar")]
+    ending = ["--no-plots", "--no-fit"]  # they know nothing of files and units
     console = Console()
     with TemporaryDirectory() as temporary:
         scratch = Path(temporary)
@@ -212,12 +223,13 @@ def main(files: int | None, scale: int, workers: int, unit_events: int, alone: i
             runs: dict[str, tuple[Path, dict[str, Measured]]] = {}
             for name, options in {"local": [], "dask": ["--executor", "dask"]}.items():
                 folder = scratch / name
-                command = [*program, "run", *source, "--output", folder, "--workers", workers, *options]
+                command = [*program, "run", *source, "--output", folder, "--workers", workers, *options, *ending]
                 threads = [] if options else ["--threads", 1]
                 runs[name] = folder, {"run": measured([*command, *threads], scratch / f"{name}.log")}
-                console.print(f"{name}: {runs[name][1]['run'].wall_s:.0f} s")
+                console.print(f"{name}: {_phases(folder)}, {runs[name][1]['run']}")
             pieces = scratch / "pieces"
             steps = {"split": measured([*program, "split", *source, "--output", pieces], scratch / "split.log")}
+            console.print(f"split: {steps['split']}")
             units = len(json.loads((pieces / "manifest.json").read_text())["units"])
             alone = min(alone, units)
             for name, numbers, each in (
@@ -227,7 +239,9 @@ def main(files: int | None, scale: int, workers: int, unit_events: int, alone: i
                 words = " ".join(map(str, numbers))
                 shell = f"echo {words} | xargs -P{workers} -n{each} {program[0]} run-unit {pieces}"
                 steps[name] = measured(["sh", "-c", shell], scratch / f"{name}.log")
-            steps["merge"] = measured([*program, "merge", pieces], scratch / "merge.log")
+                console.print(f"{name}, {len(numbers)} units: {steps[name].wall_s:.0f} s")
+            steps["merge"] = measured([*program, "merge", pieces, *ending], scratch / "merge.log")
+            console.print(f"merge: {steps['merge']}")
             runs["pieces"] = pieces, steps
         for folder, _ in runs.values():
             require_accounted(folder, toy, missing, truncated)
@@ -279,9 +293,7 @@ def report(
             " / ".join(f"{step.peak_mb:.0f}" for key, step in steps.items() if not key.startswith("run-unit")),
         )
     console.print(table)
-    console.print(
-        "us an event: of CPU in the loop; ms a file: of the check; ms a unit: of a worker, beside the loop, with starts."
-    )
+    console.print("CPU: of the loop; ms a file: of the check; ms a unit: of a worker beside the loop, with starts")
     tasks, results, kept = bytes_
     console.print(
         f"A task: {mean(tasks) / 1e3:.1f} kB; a result: {mean(results) / 1e3:.0f} kB, {max(results) / 1e3:.0f} at most,"
