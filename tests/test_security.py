@@ -81,7 +81,7 @@ def changed(**changes):
     def change(path):
         document = json.loads(path.read_text())
         document["content"].update(changes)
-        document["sha256"] = kept._digest(document["content"])
+        document["sha256"] = kept._digest(json.dumps(document["content"]))
         path.write_text(json.dumps(document))
 
     return change
