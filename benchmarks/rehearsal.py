@@ -268,7 +268,7 @@ def report(
         "loop s",
         "merge s",
         "rest s",
-        "CPU us an event",
+        "us/event",
         "ms a file",
         "ms a unit",
         "client MB",
@@ -293,7 +293,7 @@ def report(
             " / ".join(f"{step.peak_mb:.0f}" for key, step in steps.items() if not key.startswith("run-unit")),
         )
     console.print(table)
-    console.print("CPU: of the loop; ms a file: of the check; ms a unit: of a worker beside the loop, with starts")
+    console.print("us/event: CPU of the loop; ms/file: check; ms/unit: of a worker beside the loop, with starts")
     tasks, results, kept = bytes_
     console.print(
         f"A task: {mean(tasks) / 1e3:.1f} kB; a result: {mean(results) / 1e3:.0f} kB, {max(results) / 1e3:.0f} at most,"

@@ -16,7 +16,7 @@ from ttbar.execution.unit import Cost, Partial, Unit
 from ttbar.output import written_whole
 from ttbar.reading import read_json
 
-VERSION = 2
+VERSION = 3
 """Version of the layout; a file of another one is not used."""
 
 
