@@ -8,10 +8,11 @@ its events, the start of a process, the size of what travels, the memory of a cl
 
 import os
 import pickle
+import sys
 import time
 import zlib
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from statistics import median
@@ -35,6 +36,9 @@ from ttbar.inputs.files import CheckedSample, FileRecord
 from ttbar.jobs.run import store
 from ttbar.library import shipped
 from ttbar.worker import Worker
+
+sys.path.insert(0, str(Path(__file__).parent))
+from stand_in import stand_in
 
 MODEL = shipped("models", "jet_assignment.json")
 SAMPLE = "ttbar__nominal"
@@ -118,17 +122,6 @@ def start(where: Where, sample: CheckedSample) -> tuple[float, float, float, flo
     return ready, event, first.cost.jit_s, median(later)
 
 
-@cache
-def _read(path: str) -> Partial:
-    result: Partial = pickle.loads(Path(path).read_bytes())
-    return result
-
-
-def stand_in(unit: Unit, path: str) -> Partial:
-    """A result as large as a real one, at no cost."""
-    return replace(_read(path), processed=unit.expected, selected=dict.fromkeys(unit.expected, 0))
-
-
 @dataclass(frozen=True)
 class Watched:
     """A store of results that notes how large this process is."""
@@ -180,7 +173,7 @@ def many(where: Where, sample: CheckedSample, result: Partial, number: int) -> t
 @click.option("--units", "number", default=3000, show_default=True, help="Units through one client.")
 def main(events: int, repeat: int, number: int) -> None:
     """Measure and print."""
-    # The processes on workers look for the function of this file here.
+    # The processes on workers look for `stand_in` here.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.getenv("PYTHONPATH")])])
     sample = prepared(events)
     console = Console()
@@ -215,10 +208,15 @@ def main(events: int, repeat: int, number: int) -> None:
     table.add_row("bytes of a result", f"{len(zlib.compress(answer, 1)) / 1e3:.0f} kB", "100 kB")
     table.add_row("the same, not compressed", f"{len(answer) / 1e3:.0f} kB")
 
+    console.print(table)
+
+    table = Table(title=f"{number:,} units through one client")
+    for column in ("what", "found", "goal"):
+        table.add_column(column, justify="left" if column == "what" else "right")
     for place, where in {"local": Where(workers=2), "Dask": Where("dask", workers=2)}.items():
         sizes, wall, cpu = many(where, sample, result, number)
         quarter = sizes[len(sizes) // 4]
-        table.add_row(f"{place}: client after a quarter of {number:,} units", f"{quarter / 1e6:.0f} MB")
+        table.add_row(f"{place}: client after a quarter of them", f"{quarter / 1e6:.0f} MB")
         table.add_row(f"{place}: growth from there to the end", f"{(sizes[-1] - quarter) / 1e6:+.0f} MB", "0 MB")
         table.add_row(f"{place}: largest", f"{max(sizes) / 1e6:.0f} MB")
         table.add_row(f"{place}: client a unit, wall and CPU time", f"{wall * 1e3:.1f}, {cpu * 1e3:.1f} ms")
@@ -226,7 +224,4 @@ def main(events: int, repeat: int, number: int) -> None:
 
 
 if __name__ == "__main__":
-    # Other processes find the functions of a module, not those of a script.
-    import workers
-
-    workers.main()
+    main()
