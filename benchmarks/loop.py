@@ -120,4 +120,7 @@ def main(events: int, repeat: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # Other processes find the functions of a module, not those of a script.
+    from loop import main as main_of_module
+
+    main_of_module()

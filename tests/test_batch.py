@@ -15,6 +15,7 @@ from program import Results, assert_fails, run_analysis, ttbar
 from slurm import slurm
 
 from ttbar import interface
+from ttbar.child import Child
 from ttbar.errors import AnalysisError, InputError, UsageError
 from ttbar.simulate import simulate
 
@@ -149,6 +150,34 @@ def test_a_damaged_result_is_named_and_made_again(expected, pieces, ledger):
     without_plots(pieces)
     assert bits(pieces / "histograms.root") == bits(expected / "histograms.root")
     ledger.add("damaged result of a unit", "detected")
+
+
+def test_units_can_share_a_process(expected, pieces, monkeypatch):
+    for path in results(pieces):
+        path.unlink()
+    started, start = [], Child.start
+
+    def counted(child):
+        is_new = start(child)
+        started.append(is_new)
+        return is_new
+
+    monkeypatch.setattr(Child, "start", counted)
+    interface.run_unit(pieces, 3, 1)
+    assert len(results(pieces)) == 2
+    assert sum(started) == 1
+    interface.run_unit(pieces, *range(4))  # two of them are finished
+    without_plots(pieces)
+    assert bits(pieces / "histograms.root") == bits(expected / "histograms.root")
+
+
+def test_no_unit_is_begun_if_one_does_not_exist(pieces):
+    for path in results(pieces):
+        path.unlink()
+    with pytest.raises(UsageError, match="units 0 to 3, not 9"):
+        interface.run_unit(pieces, 0, 9)
+    assert not results(pieces)
+    assert_fails(ttbar("run-unit", pieces), 2, "N")
 
 
 @pytest.mark.parametrize(("key", "word"), [("code", "this program"), ("root_version", "ROOT"), ("models", "the model")])

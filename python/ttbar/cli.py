@@ -314,19 +314,20 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path, exists=True, f
 
 @cli.command(
     epilog="""\b
-Example:
-  ttbar run-unit pieces 0"""
+Examples:
+  ttbar run-unit pieces 0
+  ttbar run-unit pieces 0 1 2 3                      in one process, which starts and compiles once"""
 )
 @FOLDER
-@click.argument("number", type=click.IntRange(min=0), metavar="N")
+@click.argument("numbers", type=click.IntRange(min=0), metavar="N...", nargs=-1, required=True)
 @click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", default=1, show_default=True, help="Number of threads."
 )
-def run_unit(folder: Path, number: int, threads: int) -> None:
-    """Process unit N, counted from 0, of a folder that `ttbar split` has made; a finished one is left as it is."""
+def run_unit(folder: Path, numbers: tuple[int, ...], threads: int) -> None:
+    """Process units N, counted from 0, of a folder that `ttbar split` has made; finished ones are left as they are."""
     from ttbar import interface
 
-    interface.run_unit(folder, number, threads)
+    interface.run_unit(folder, *numbers, threads=threads)
 
 
 @cli.command(

@@ -318,15 +318,15 @@ def split(
 
 
 @job
-def run_unit(folder: PathLike, number: int, threads: int = 1) -> None:
-    """Process a unit, unless that is done.
+def run_unit(folder: PathLike, *numbers: int, threads: int = 1) -> None:
+    """Process units, those that are not done, one after the other.
 
     Parameters
     ----------
     folder : path-like
         What `split` made.
-    number : int
-        Number of the unit, from 0.
+    *numbers : int
+        Numbers of the units, from 0.
     threads : int
         Number of threads.
 
@@ -341,7 +341,7 @@ def run_unit(folder: PathLike, number: int, threads: int = 1) -> None:
     """
     from ttbar.jobs.batch import run_unit as run_unit_job
 
-    run_unit_job(Path(folder), number, threads)
+    run_unit_job(Path(folder), numbers, threads)
 
 
 @job

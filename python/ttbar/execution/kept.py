@@ -16,7 +16,7 @@ from ttbar.execution.unit import Cost, Partial, Unit
 from ttbar.output import written_whole
 from ttbar.reading import read_json
 
-VERSION = 2
+VERSION = 3
 """Version of the layout; a file of another one is not used."""
 
 
@@ -36,9 +36,9 @@ def save(path: Path, result: Partial) -> None:
     for (name, variation), histogram in result.histograms.items():
         bins = dict(zip(PARTS, histogram.tolist(), strict=True))
         content["histograms"].append({"name": name, "variation": variation, **bins})
-    text = json.dumps({"version": VERSION, "sha256": _digest(content), "content": content})
+    text = json.dumps(content)
     with written_whole(path) as beside:
-        beside.write_text(text)
+        beside.write_text(f'{{"version": {VERSION}, "sha256": "{_digest(text)}", "content": {text}}}')
 
 
 def load(path: Path, unit: Unit, analysis: Analysis) -> Partial:
@@ -67,7 +67,7 @@ def load(path: Path, unit: Unit, analysis: Analysis) -> Partial:
     if not isinstance(document, dict) or document.get("version") != VERSION:
         raise InputError(f"{path} is not of version {VERSION}")
     content = document.get("content")
-    if not isinstance(content, dict) or document.get("sha256") != _digest(content):
+    if not isinstance(content, dict) or document.get("sha256") != _digest(json.dumps(content)):
         raise InputError(f"{path} is damaged")
     try:
         result = Partial(**content | {"cost": Cost(**content["cost"]), "histograms": _histograms(content, analysis)})
@@ -79,9 +79,9 @@ def load(path: Path, unit: Unit, analysis: Analysis) -> Partial:
     return result
 
 
-def _digest(content: Mapping[str, Any]) -> str:
-    """Checksum of the content."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _digest(text: str) -> str:
+    """Checksum of the content as it is written."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _histograms(content: Mapping[str, Any], analysis: Analysis) -> dict[tuple[str, str], Any]:

@@ -109,15 +109,15 @@ def split(options: Options) -> int:
     return last + 1
 
 
-def run_unit(folder: Path, number: int, threads: int) -> None:
-    """Process a unit, unless its result is there.
+def run_unit(folder: Path, numbers: Sequence[int], threads: int) -> None:
+    """Process units in one process, those whose results are not there.
 
     Parameters
     ----------
     folder : pathlib.Path
         What `split` made.
-    number : int
-        Number of the unit, from 0.
+    numbers : sequence of int
+        Numbers of the units, from 0.
     threads : int
         Number of threads.
 
@@ -131,24 +131,30 @@ def run_unit(folder: Path, number: int, threads: int) -> None:
         If the event loop fails, or this is another version of the program, its model or ROOT.
     """
     manifest = _read(folder)
-    if number >= len(manifest.units):
-        raise UsageError("N", f"{folder} has units 0 to {len(manifest.units) - 1}, not {number}")
-    unit = manifest.units[number]
+    for number in numbers:
+        if number >= len(manifest.units):
+            raise UsageError("N", f"{folder} has units 0 to {len(manifest.units) - 1}, not {number}")
     kept = manifest.store(folder)
-    if kept.load(unit):
-        say(f"Unit {number} is finished already")
+    missing = []
+    for number in numbers:
+        if kept.load(manifest.units[number]):
+            say(f"Unit {number} is finished already")
+        else:
+            missing.append(number)
+    if not missing:
         return
     setup = loop.Setup(threads, manifest.analysis, manifest.models)
+    function = partial(analyse, tree=manifest.source.tree, analysis=manifest.analysis, seed=manifest.seed)
     with HERE.start(setup, manifest.source.patience) as executor:
         progress.now("Starting ROOT")
         _require_same(manifest, executor.ready())
-        function = partial(analyse, tree=manifest.source.tree, analysis=manifest.analysis, seed=manifest.seed)
-        bad = units.process_unit(unit, function, executor, manifest.source.skip_bad, kept)
-    if bad:
-        output.write_json(_bad_files(folder, number), bad)
-    else:
-        _bad_files(folder, number).unlink(missing_ok=True)
-    say(f"Unit {number} is finished")
+        for number in missing:
+            bad = units.process_unit(manifest.units[number], function, executor, manifest.source.skip_bad, kept)
+            if bad:
+                output.write_json(_bad_files(folder, number), bad)
+            else:
+                _bad_files(folder, number).unlink(missing_ok=True)
+            say(f"Unit {number} is finished")
 
 
 def merge(folder: Path, results: Path, plots: bool, fit: bool) -> None:
