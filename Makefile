@@ -6,7 +6,7 @@ SOURCES := CMakeLists.txt pyproject.toml $(shell find cmake cpp macros models te
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run notebook test test-pythons bench format lock clean
+.PHONY: help setup run notebook docs test test-pythons bench format lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -21,6 +21,14 @@ notebook: setup ## open the walk from the data set to the cross-section in Jupyt
 	$(BIN)/jupytext --to ipynb --output output/ttbar.ipynb notebooks/ttbar.md
 	$(BIN)/jupyter lab output/ttbar.ipynb
 
+docs: setup ## the documentation, in build/docs; needs doxygen, and no internet once its packages are there
+	scripts/need doxygen doxygen --version
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	mkdir -p build/doxygen
+	doxygen docs/Doxyfile
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs . build/docs $(ARGS)
+	@echo "Open build/docs/docs/index.html"
+
 test: setup ## all tests, C++ and Python
 	$(BIN)/ctest --test-dir build --output-on-failure --no-tests=error
 	$(BIN)/python -m pytest $(ARGS)
@@ -34,11 +42,13 @@ bench: setup ## speed, printed as ratios; takes minutes
 format: setup ## format and check the code as a commit would
 	$(BIN)/pre-commit run --all-files
 
-lock: ## write requirements.lock anew from pyproject.toml; ARGS="--upgrade" takes the newest versions
+lock: ## write the locks anew from pyproject.toml; ARGS="--upgrade" takes the newest versions
 	python3 -m venv build/lock
 	build/lock/bin/pip install --quiet --disable-pip-version-check uv
 	build/lock/bin/uv pip compile pyproject.toml --quiet --all-extras --universal --generate-hashes --no-annotate \
 	  --no-header --python-version 3.11 --prerelease if-necessary-or-explicit -o requirements.lock $(ARGS)
+	build/lock/bin/uv pip compile --group docs --constraint requirements.lock --quiet --universal --generate-hashes \
+	  --no-annotate --no-header --python-version 3.11 -o requirements-docs.lock $(ARGS)
 
 clean: ## remove what setup has made
 	rm -rf $(ENVIRONMENT) build
