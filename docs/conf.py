@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ from ttbar import __version__
 from ttbar.analyses import agc_v1
 from ttbar.inputs.dataset import schema as dataset_schema
 
-BUILD = Path(__file__).parents[1] / "build"
+CHECKOUT = Path(__file__).parents[1]
+BUILD = CHECKOUT / "build"
 
 project = "ttbar"
 author = "The ttbar developers"
@@ -56,7 +56,7 @@ def described(schema: Mapping[str, Any], place: str = "") -> Iterator[str]:
     """Rows of a table for all that a JSON schema describes, below a place."""
     for kind in ("properties", "additionalProperties"):
         parts = schema.get(kind) or {}
-        for name, part in (parts.items() if kind == "properties" else [("*", parts)] if parts else []):
+        for name, part in parts.items() if kind == "properties" else [("*", parts)] if parts else []:
             key = f"{place}.{name}" if place else name
             while "items" in part and part["items"].get("description"):
                 yield f"| `{key}` | {part['description']} |"
@@ -74,7 +74,7 @@ def table(schema: Mapping[str, Any]) -> str:
 
 schemas: dict[str, Any] = {
     path.name.partition(".")[0]: json.loads(path.read_text())
-    for path in (Path(str(files("ttbar"))) / "schemas").iterdir()
+    for path in (CHECKOUT / "python" / "ttbar" / "schemas").iterdir()
 }
 myst_substitutions = {f"schema_{name}": table(schema) for name, schema in schemas.items()}
 
