@@ -1,4 +1,4 @@
-"""How Sphinx makes the documentation; `make docs` runs it on the whole checkout, so that links lead where they do there."""
+"""How Sphinx makes the documentation; it looks at the whole checkout, so that links lead where they do there."""
 
 import json
 from collections.abc import Iterator, Mapping
