@@ -1,6 +1,8 @@
 """The documentation: its commands run, its messages are those of the program, files are as it says."""
 
 import ast
+import importlib
+import inspect
 import json
 import os
 import re
@@ -16,6 +18,7 @@ import jsonschema
 import pytest
 from program import ttbar
 
+import ttbar as ttbar_package
 from ttbar.analyses import agc_v1
 from ttbar.cli import cli
 from ttbar.inputs.dataset import schema as dataset_schema
@@ -146,6 +149,22 @@ def test_examples_of_the_help_exist_with_their_options(tmp_path, monkeypatch):
     assert parsed > 20
 
 
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "python"], ids=lambda block: block.page
+)
+def test_python_uses_what_there_is(block):
+    """Also where it is not run: modules can be imported, functions of the package and their arguments exist."""
+    for node in ast.walk(ast.parse(block.text)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ttbar"):
+            module = importlib.import_module(node.module)
+            assert all(hasattr(module, each.name) for each in node.names)
+        if isinstance(node, ast.Call) and (found := re.fullmatch(r"ttbar\.(\w+)", ast.unparse(node.func))):
+            assert found[1] in ttbar_package.__all__
+            inspect.signature(getattr(ttbar_package, found[1])).bind(
+                *node.args, **{each.arg: each.value for each in node.keywords if each.arg}
+            )
+
+
 PRELUDE = """
 git() {
     command git clone --quiet "$CHECKOUT" "${@: -1}"
@@ -236,6 +255,12 @@ def test_a_cut(place):
     cutflow = json.loads((place / "central" / "cutflow.json").read_text())["ttbar__nominal"]["nominal"]
     assert [each["cut"] for each in cutflow][-3:] == ["central_lepton", "4j1b", "4j2b"]
     assert cutflow[-3]["events"] < cutflow[-4]["events"]
+
+
+def test_the_reference_of_cpp_names_every_header():
+    text = (DOCS / "cpp.md").read_text()
+    for header in (CHECKOUT / "cpp" / "include" / "ttbar").iterdir():
+        assert header.name in text or header.name == "library.hpp", header
 
 
 # Messages
