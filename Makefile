@@ -7,7 +7,7 @@ ARGS ?=
 SECONDS ?= 900
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run notebook test test-pythons bench format tidy sanitize fuzz coverage lock clean
+.PHONY: help setup run notebook docs test test-pythons bench format tidy sanitize fuzz coverage lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -21,6 +21,14 @@ notebook: setup ## open the walk from the data set to the cross-section in Jupyt
 	mkdir -p output
 	$(BIN)/jupytext --to ipynb --output output/ttbar.ipynb notebooks/ttbar.md
 	$(BIN)/jupyter lab output/ttbar.ipynb
+
+docs: setup ## the documentation, in build/docs; needs doxygen, and no internet once its packages are there
+	scripts/need doxygen doxygen --version
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	mkdir -p build/doxygen
+	doxygen docs/Doxyfile
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -c docs . build/docs $(ARGS)
+	@echo "Open build/docs/docs/index.html"
 
 test: setup ## all tests, C++ and Python
 	$(BIN)/ctest --test-dir build --output-on-failure --no-tests=error
@@ -61,6 +69,7 @@ lock: ## write the locks anew from pyproject.toml; ARGS="--upgrade" takes the ne
 	build/lock/bin/pip install --quiet --disable-pip-version-check uv
 	$(compile_lock) pyproject.toml --all-extras --no-emit-package pyspark --no-emit-package py4j -o requirements.lock $(ARGS)
 	echo pyspark | $(compile_lock) - -o requirements-spark.lock $(ARGS)
+	$(compile_lock) --group docs --constraint requirements.lock -o requirements-docs.lock $(ARGS)
 
 clean: ## remove what setup has made
 	rm -rf $(ENVIRONMENT) build build-*

@@ -80,6 +80,13 @@ def test_a_root_on_the_path_or_named_to_cmake_is_taken(backend, monkeypatch, tmp
     assert not wants_root(backend)
 
 
+COMPLETIONS = (
+    "share/bash-completion/completions/ttbar",
+    "share/zsh/site-functions/_ttbar",
+    "share/fish/vendor_completions.d/ttbar.fish",
+)
+"""Where shells look for completions below a prefix."""
+
 SITE = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 
 
@@ -166,7 +173,12 @@ def test_a_wheel_has_all_parts_and_nothing_of_the_machine_that_built_it(wheel, f
     parts = ("include/ttbar/ttbar.hpp", "lib/libttbar.so", "lib/libttbar", "lib/cmake/ttbar/ttbarConfig.cmake")
     data = ("share/ttbar/macros/load.C", "share/ttbar/models/jet_assignment.json", "__main__.py")
     assert {f"ttbar/{part}" for part in (*parts, *data)} <= set(names)
-    assert {name.partition("/")[0] for name in names} == {"ttbar", f"{'-'.join(wheel.name.split('-')[:2])}.dist-info"}
+    distribution = "-".join(wheel.name.split("-")[:2])
+    assert {name.partition("/")[0] for name in names} == {
+        "ttbar",
+        f"{distribution}.dist-info",
+        f"{distribution}.data",  # completions of the command line, for the folders of the prefix
+    }
     del texts["ttbar/lib/cmake/ttbar/FindRootOfPython.cmake"]  # it knows what a wheel of ROOT is like
     for place in (str(folder), str(CHECKOUT), sys.prefix, "mock_site_packages"):
         assert not [name for name, text in texts.items() if place.encode() in text], place
@@ -181,7 +193,12 @@ def test_the_library_is_found_beside_root_alone(python, folder):
 
 def test_a_wheel_runs(python, folder):
     program = python.with_name("ttbar")
-    assert run(program, "--version", cwd=folder).strip().endswith("0.1.0")
+    about = run(program, "--version", cwd=folder).splitlines()
+    assert about[0] == "ttbar 0.1.0"
+    assert about[1].startswith("ROOT 6.")  # a source distribution is of no commit
+    assert set(COMPLETIONS) <= {
+        str(path.relative_to(python.parents[1])) for path in python.parents[1].glob("share/**/*")
+    }
     run(program, "simulate", "--output", "toy", "--events", "200", "--samples", "ttbar__nominal", cwd=folder)
     options = ("--dataset", "toy/dataset.json", "--no-plots", "--no-fit", "--output", "output")
     run(program, "run", *options, cwd=folder, EXTRA_CLING_ARGS="-O0")
@@ -221,7 +238,10 @@ def test_cmake_installs_the_program_as_well(environment, folder):
     program = (environment / "bin" / "python", prefix / "bin" / "ttbar")
     places = run(*program, "config", cwd=folder).splitlines()
     assert [Path(place).resolve().is_relative_to(prefix) for place in places] == [True] * 5
-    assert run(*program, "--version", cwd=folder).strip().endswith("0.1.0")
+    about = run(*program, "--version", cwd=folder).splitlines()
+    assert about[0] == "ttbar 0.1.0"
+    assert re.fullmatch("commit [0-9a-f]{40}(-dirty)?", about[1])
+    assert all((prefix / name).exists() for name in COMPLETIONS)
     run(*program, "simulate", "--output", "toy_of_prefix", "--events", "10", "--samples", "wjets__nominal", cwd=folder)
     run(*program, "check", "--dataset", "toy_of_prefix/dataset.json", cwd=folder)
     assert (prefix / "share" / "ttbar" / "models" / "jet_assignment.json").exists()

@@ -39,6 +39,17 @@ def _finite(context: click.Context, option: click.Parameter, value: float) -> fl
     return value
 
 
+def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Say what the program is made of, and end."""
+    if not wanted or context.resilient_parsing:
+        return
+    from ttbar.jobs.provenance import about
+
+    for line in about():
+        click.echo(line)
+    context.exit()
+
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -183,7 +194,14 @@ def where(command: Command) -> Command:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="ttbar")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the versions of program and ROOT, the commit and the models, and exit.",
+)
 @click.option(
     "--debug", is_flag=True, help=f"Show the traceback of an error; {process.DEBUG}=1 in the environment does too."
 )

@@ -178,6 +178,11 @@ def import_root() -> Any:
     return ROOT
 
 
+def root_version() -> str:
+    """The version of ROOT, e.g. `6.40.00`; imports it, so call it in a worker."""
+    return str(import_root().gROOT.GetVersion())
+
+
 def start_root() -> None:
     """Load ROOT, as the setup of a worker, which cannot hand ROOT back as `load_root` does."""
     load_root()

@@ -92,14 +92,14 @@ ROOT::RDF::RResultPtr<ULong64_t> count_not_finite(ROOT::RDF::RNode node, const s
 ROOT::RDF::RResultPtr<MatchedEvents> take(ROOT::RDF::RNode node, const std::string& column);
 
 /// All variations of a booked result; compiles what is booked so far.
-/// @param result what count or histogram gave
+/// @param result what count gave
 /// @return results by variation
 ROOT::RDF::Experimental::RResultMap<ULong64_t> variations(ROOT::RDF::RResultPtr<ULong64_t> result);
 
-/// @copydoc variations
+/// The same of a histogram.
 ROOT::RDF::Experimental::RResultMap<Bins> variations(ROOT::RDF::RResultPtr<Bins> result);
 
-/// @copydoc variations
+/// The same of the histograms of a column of vectors.
 ROOT::RDF::Experimental::RResultMap<std::vector<Bins>> variations(ROOT::RDF::RResultPtr<std::vector<Bins>> result);
 
 /// Let an event loop report how far it is.

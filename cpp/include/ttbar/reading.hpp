@@ -9,8 +9,7 @@
 
 namespace ttbar {
 
-/// Take note of columns and do nothing with them.
-/// @param columns any columns
+/// Take note of any columns and do nothing with them.
 /// @return true
 template <typename... Columns>
 bool read(const Columns&... /*columns*/) {

@@ -155,7 +155,7 @@ def load_dataset(
                 + example
             )
     document = read_json(path)
-    error = next(_Validator(_schema(known)).iter_errors(document), None)
+    error = next(_Validator(schema(known)).iter_errors(document), None)
     if error is not None:
         place = error.json_path.removeprefix("$").removeprefix(".") or "the top level"
         reason = f"{place} must be {error.schema['description']}, not {short_repr(error.instance)}"
@@ -270,8 +270,19 @@ def _check_keys(here: str, entry: Any) -> None:
                 raise InputError(f"{here} has an unknown key {short_repr(key)} (did you mean {meant[0]!r}?)")
 
 
-def _schema(known: Mapping[str, Collection[str]]) -> dict[str, Any]:
-    """Describe a data set file: what fails in it is not what its description says it must be."""
+def schema(known: Mapping[str, Collection[str]]) -> dict[str, Any]:
+    """Describe a data set file: what fails in it is not what its description says it must be.
+
+    Parameters
+    ----------
+    known : mapping of str to collection of str
+        The variations that the analysis knows for each process that it knows.
+
+    Returns
+    -------
+    dict
+        A JSON schema.
+    """
 
     def one_of(names: Collection[str], kind: str, key: str) -> dict[str, Any]:
         return {"enum": [*names, key], "description": f"made of known {kind} ({', '.join(names)})"}

@@ -1,5 +1,6 @@
 """What a result is made of, and what it cost."""
 
+import hashlib
 import platform
 import subprocess
 import time
@@ -12,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from ttbar.analyses.analysis import Analysis
+from ttbar.errors import AnalysisError
 from ttbar.execution.loop import Ready, peak_memory
 from ttbar.execution.unit import Cost, Partial
 from ttbar.inputs.files import CheckedSample
+from ttbar.library import root_version, shipped
+from ttbar.worker import Worker
 
 PACKAGES = ("ttbar", "cabinetry", "hist", "iminuit", "matplotlib", "mplhep", "numpy", "pyhf", "scipy", "uproot")
 
@@ -129,7 +133,7 @@ def provenance(
             "ROOT": ready.root_version,
             **{package: version(package) for package in PACKAGES},
         },
-        "commit": _commit(),
+        "commit": commit(),
         "code": ready.code,
         "options": {**options["source"], **chosen},
         "analysis": {
@@ -157,14 +161,45 @@ def provenance(
     }
 
 
-def _commit() -> str | None:
-    """The commit of the checkout that the package is in, `-dirty` behind it if it is changed; None if it is in none."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+def about() -> Iterator[str]:
+    """What the program is made of.
+
+    Yields
+    ------
+    str
+        A line for the program, its commit if that is known, ROOT, and each of the models that come with it.
+    """
+    yield f"ttbar {version('ttbar')}"
+    if found := commit():
+        yield f"commit {found}"
     try:
-        described = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return described.stdout.strip() or None
+        with Worker() as worker:
+            yield f"ROOT {worker.call(root_version)}"
+    except AnalysisError as error:
+        yield str(error)
+    for model in sorted(shipped("models").glob("*.json")):
+        yield f"model {model.stem} {hashlib.sha256(model.read_bytes()).hexdigest()[:8]}"
+
+
+def commit() -> str | None:
+    """The commit that the program was made of.
+
+    Returns
+    -------
+    str or None
+        That of the checkout that the package is in, or else of the one that it was built in, `-dirty` behind it if that
+        was changed; None if nobody knows.
+    """
+    here = Path(__file__)
+    git = ("git", "-C", str(here.parent))
+    try:
+        # The package can be installed in a folder of somebody else's repository.
+        subprocess.run([*git, "ls-files", "--error-unmatch", here.name], capture_output=True, timeout=10, check=True)
+        describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(describe, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        built = shipped("commit")
+        return built.read_text().strip() if built.exists() else None
 
 
 def accounts(samples: Sequence[CheckedSample]) -> list[dict[str, Any]]:
