@@ -14,7 +14,7 @@ PACKAGE = Path(ttbar.__file__).parent
 
 GROUND = {
     *("errors", "library", "masking", "output", "process", "progress", "reading", "shown", "simulate", "terminal"),
-    *("child", "worker"),
+    *("child", "libraries", "worker"),
     "",  # the version
 }
 """Modules that any other may import, but analyses; among themselves as they like."""

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import jsonschema
 from markupsafe import Markup
 from PIL import Image
 
 from ttbar.analyses.analysis import NOMINAL, Analysis
 from ttbar.errors import InputError
+from ttbar.libraries import jsonschema
 from ttbar.library import resource
 from ttbar.masking import masked
 from ttbar.output import FULL_RUN, written_whole
