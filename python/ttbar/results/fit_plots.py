@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ttbar.output import prepare
-from ttbar.results.style import FOLDER, GridFigure, drawable, finish_grid, grid, save
+from ttbar.results.style import FOLDER, GridFigure, drawable, finish_grid, grid, luminosity_and_energy, save
 
 PREFIX = "fit_"
 """Begins the name of each file."""
@@ -115,14 +115,17 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _collisions(fit: Mapping[str, Any]) -> str:
-    """Luminosity and energy."""
-    return rf"{fit['luminosity'] / 1000:.1f} fb$^{{-1}}$ (13 TeV)"
-
-
 def _annotate(axes: Axes, fit: Mapping[str, Any]) -> None:
     """Say what was collided, above the axes."""
-    axes.text(1, 1.01, _collisions(fit), transform=axes.transAxes, ha="right", va="bottom", fontsize="small")
+    axes.text(
+        1,
+        1.01,
+        luminosity_and_energy(fit["luminosity"]),
+        transform=axes.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize="small",
+    )
 
 
 @_style()
@@ -152,7 +155,7 @@ def _carried_over(fit: Mapping[str, Any], stage: str) -> Figure:
         for content, (upper, lower) in zip(regions.values(), cells, strict=True):
             top = _paint(upper, lower, fit, content, stage)
             upper.set_ylim(0, 1.08 * top or 1)
-        headline = (f"{_when(stage).capitalize()}, not fitted", "", _collisions(fit))
+        headline = (f"{_when(stage).capitalize()}, not fitted", "", luminosity_and_energy(fit["luminosity"]))
         finish_grid(figure, cells, RATIO.replace(" / ", " /\n"), headline)
     return figure
 
