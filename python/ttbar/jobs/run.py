@@ -423,7 +423,7 @@ def _fit(options: Options, no_fit: InputError | None, drawing: Drawing, timeline
     from ttbar.results.fit import fit, write_failure
 
     def draw(content: Mapping[str, Any], folder: Path) -> None:
-        timeline.meanwhile("plots", drawing.draw_fit(content, folder))
+        timeline.meanwhile("fit_plots", drawing.draw_fit(content, folder))
 
     if no_fit:
         write_failure(options.output, str(no_fit))
