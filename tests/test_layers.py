@@ -13,8 +13,20 @@ from ttbar.analyses.catalogue import NAMES, load
 PACKAGE = Path(ttbar.__file__).parent
 
 GROUND = {
-    *("errors", "library", "masking", "output", "process", "progress", "reading", "shown", "simulate", "terminal"),
-    *("child", "worker"),
+    *(
+        "errors",
+        "library",
+        "masking",
+        "output",
+        "process",
+        "progress",
+        "reading",
+        "shown",
+        "simulate",
+        "terminal",
+        "timeline",
+    ),
+    *("child", "libraries", "timeline", "worker"),
     "",  # the version
 }
 """Modules that any other may import, but analyses; among themselves as they like."""

@@ -273,3 +273,16 @@ def test_the_script_is_the_same_program():
     assert python(script, "--version").stdout == python("-m", "ttbar", "--version").stdout
     assert "ttbar.__main__" in script.read_text()
     assert resource("lib", "libttbar.so").exists()
+
+
+def test_no_command_waits_for_parts_of_libraries_that_it_does_not_need():
+    program = "import sys, ttbar.jobs.run, ttbar.results.fit, ttbar.results.report; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "cabinetry" in modules.split()
+    assert not {"rfc3987_syntax", "lark"} & {*modules.split()}  # two seconds
+
+
+def test_a_part_that_is_left_out_can_be_imported_afterwards():
+    program = "import ttbar.libraries, rfc3987_syntax; print(rfc3987_syntax.is_valid_syntax('iri', 'http://a'))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "True\n"

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,38 @@ def test_reading_alone_is_measured(files, request, tmp_path):
         by_root = metrics["bytes_read_root"]  # the system counts what the compiler reads as well
         assert 0.9 * by_root < metrics["bytes_read_system"] < by_root + 10e6
     assert 1 < metrics["percent_read"] < 100
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--no-fit",), ["start", "start_root", "list_files", "start_root", "check", "process", "merge"]),
+        (("--io-only",), ["start", "start_root", "list_files", "start_root", "check", "process"]),
+    ],
+)
+def test_the_steps_of_a_run_are_its_wall_time(demo, tmp_path, options, expected):
+    begun = time.perf_counter()
+    choice = ("--samples", "wjets__nominal", "--profile", *options)
+    result = run_analysis("--dataset", demo, *choice, "--output", tmp_path, everything="--io-only" not in options)
+    wall = time.perf_counter() - begun
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    steps = metrics["steps"]
+    assert [step["name"] for step in steps[: len(expected)]] == expected
+    assert sum(step["wall_s"] for step in steps) == pytest.approx(metrics["total_wall_s"])
+    assert 0.98 * wall - 2 < metrics["total_wall_s"] <= wall + 0.02
+    assert metrics["samples"]["wjets__nominal"]["events"] == metrics["events"]
+    assert metrics["machine"]["cores"] >= 1
+    meanwhile = [other["name"] for other in metrics["meanwhile"]]
+    assert meanwhile == ([] if "--io-only" in options else ["plots"])
+    events = json.loads((tmp_path / "profile.json").read_text())["traceEvents"]
+    (unit,) = (event for event in events if event["name"] == "wjets__nominal")
+    assert len(unit["args"]["files"]) == len(json.loads(demo.read_text())["wjets"]["nominal"]["files"])
+    phases = {event["name"]: event for event in events if event.get("tid") == unit["tid"] and event["ph"] == "X"}
+    assert set(phases) == {"wjets__nominal", "booking", "compilation", "loop"}
+    (process,) = (event for event in events if event["name"] == "process")
+    assert process["ts"] <= unit["ts"] <= phases["loop"]["ts"]
+    assert unit["ts"] + unit["dur"] <= process["ts"] + process["dur"]
 
 
 @pytest.mark.parametrize("file", ["run.json", "histograms.root", "plots/4j1b_observable.png"])

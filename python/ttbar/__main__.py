@@ -1,5 +1,6 @@
 """Entry point of `ttbar` and `python -m ttbar`."""
 
+import gc
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -17,7 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     process.begin()
     from ttbar.cli import main as run_command
 
-    run_command(arguments)
+    try:
+        run_command(arguments)
+    finally:
+        gc.freeze()  # looking for garbage at the exit takes a third of a second
 
 
 if __name__ == "__main__":

@@ -245,6 +245,9 @@ Examples:
 @click.option("--resume", is_flag=True, help="Go on from what an interrupted run with the same options finished.")
 @click.option("--no-plots", is_flag=True, help="Leave the plots out.")
 @click.option("--no-fit", is_flag=True, help="Leave the fit out.")
+@click.option(
+    "--profile", is_flag=True, help="Write profile.json as well: what was done when, for https://ui.perfetto.dev."
+)
 def run(no_plots: bool, no_fit: bool, **options: Any) -> None:
     """From a data set to histograms, plots, the fitted cross-section and a report."""
     from ttbar import interface
@@ -570,8 +573,9 @@ def report(output: Path, analysis: str | None) -> None:
 
 @cli.command(
     epilog="""\b
-Example:
-  ttbar validate output/histograms.root reference.json --ignore '*_scale_var_*'"""
+Examples:
+  ttbar validate output/histograms.root reference.json --ignore '*_scale_var_*'
+  ttbar validate before/metrics.json output/metrics.json"""
 )
 @click.argument("a", type=click.Path(path_type=Path))
 @click.argument("b", type=click.Path(path_type=Path))
@@ -582,10 +586,10 @@ Example:
     help="Leave out the histograms with names like this, as a shell takes it; repeatable.",
 )
 def validate(a: Path, b: Path, ignore: tuple[str, ...]) -> None:
-    """Compare two sets of histograms: ROOT files, or one and a JSON reference.
+    """Compare two sets of histograms: ROOT files, or one and a JSON reference. Or what two runs cost: metrics.json.
 
     Not compared is what a reference lacks, and what it has of variations with random numbers. Ends with exit code 1 if
-    they differ.
+    they differ; of costs, if B needs more of anything, by a quarter and half a second at least, or did other work.
     """
     from ttbar import interface
 

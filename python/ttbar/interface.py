@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from ttbar import progress
 from ttbar.analyses.analysis import Analysis
 from ttbar.analyses.catalogue import DEFAULT, load
-from ttbar.errors import Interrupted
+from ttbar.errors import AnalysisError, Interrupted
 
 if TYPE_CHECKING:
     from ttbar.executors import Kind
     from ttbar.inputs.files import FileRecord, Format
     from ttbar.inputs.source import Source
     from ttbar.jobs.check import Checked
+    from ttbar.results.cost import CostComparison
     from ttbar.results.folder import FitResult, Results
     from ttbar.results.validate import Comparison
 
@@ -63,6 +64,7 @@ def run(
     unit_events: int | None = None,
     plots: bool = True,
     fit: bool = True,
+    profile: bool = False,
     **inputs: Any,
 ) -> "Results":
     """Go from a data set to histograms, plots, the fitted cross-section and a page.
@@ -97,6 +99,8 @@ def run(
         Divide files so that no process gets many more events than this at a time.
     plots, fit : bool
         Whether to plot and to fit.
+    profile : bool
+        Whether to write `profile.json` as well: what was done when, for Perfetto and other viewers of traces.
     **inputs
         Which events, as `wanted` takes them.
 
@@ -136,6 +140,7 @@ def run(
             unit_events=unit_events,
             plots=plots,
             fit=fit,
+            profile=profile,
         )
     )
     return Results(output)
@@ -417,19 +422,28 @@ def fit(
     AnalysisError
         If the fit does not converge.
     """
-    from ttbar.results.fit import fit as fit_histograms
-    from ttbar.results.folder import FitResult
+    from ttbar.results.pictures import Drawing
 
-    progress.now("Fitting")
-    content = fit_histograms(
-        Path(histograms),
-        Path(output),
-        analysis=of_histograms(histograms, analysis),
-        config=Path(config) if config else None,
-        variable=variable,
-        ranking=ranking,
-        scan=scan,
-    )
+    with Drawing() as drawing:
+        from ttbar.results.fit import fit as fit_histograms
+        from ttbar.results.folder import FitResult
+
+        progress.now("Fitting")
+        try:
+            content = fit_histograms(
+                Path(histograms),
+                Path(output),
+                analysis=of_histograms(histograms, analysis),
+                config=Path(config) if config else None,
+                variable=variable,
+                ranking=ranking,
+                scan=scan,
+                draw=drawing.draw_fit,
+            )
+        except AnalysisError:  # there are plots of what was to be fitted
+            drawing.wait()
+            raise
+        drawing.wait()
     return FitResult(content)
 
 
@@ -447,26 +461,30 @@ def plot(histograms: PathLike, output: PathLike, *, analysis: AnalysisLike | Non
     InputError
         If the histograms cannot be used.
     """
-    from ttbar.results.plot import plot as plot_histograms
+    from ttbar.results.pictures import Drawing
 
     progress.now("Reading histograms")
-    plot_histograms(Path(histograms), Path(output), of_histograms(histograms, analysis))
+    with Drawing() as drawing:
+        notes = drawing.draw_histograms(Path(histograms), Path(output), of_histograms(histograms, analysis))
+        drawing.wait()
+    for note in notes.result():
+        progress.say(note)
 
 
 @job
-def validate(a: PathLike, b: PathLike, *, ignore: str | Sequence[str] = ()) -> "Comparison":
-    """Compare two sets of histograms, bin by bin.
+def validate(a: PathLike, b: PathLike, *, ignore: str | Sequence[str] = ()) -> "Comparison | CostComparison":
+    """Compare two sets of histograms, bin by bin, or what two runs cost.
 
     Parameters
     ----------
     a, b : path-like
-        ROOT files, or one and a JSON reference.
+        ROOT files, or one and a JSON reference; or two files `metrics.json`.
     ignore : str or sequence of str
         Patterns of names of histograms that are left out, e.g. `*_pt_res_up`.
 
     Returns
     -------
-    Comparison
+    Comparison or CostComparison
         What differs.
 
     Raises
@@ -474,11 +492,16 @@ def validate(a: PathLike, b: PathLike, *, ignore: str | Sequence[str] = ()) -> "
     InputError
         If a file cannot be read.
     """
-    from ttbar.results.reference import is_reference
-    from ttbar.results.validate import validate as compare
+    from ttbar.results.cost import compare_costs, is_metrics
 
     progress.now("Comparing")
     a, b = Path(a), Path(b)
+    if is_metrics(a) or is_metrics(b):
+        return compare_costs(a, b)
+
+    from ttbar.results.reference import is_reference
+    from ttbar.results.validate import validate as compare
+
     # What cannot be compared with a reference depends on what was measured.
     random = of_histograms(b if is_reference(a) else a).random if is_reference(a) != is_reference(b) else ()
     return compare(a, b, ignore=(ignore,) if isinstance(ignore, str) else ignore, random=random)

@@ -15,6 +15,7 @@ OF_A_RUN = (
     "run.json",
     "report.html",
     "metrics.json",
+    "profile.json",
     "fit.json",
     "fit.yml",
     "workspace.json",

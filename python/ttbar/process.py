@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -30,6 +31,7 @@ DEBUG = "TTBAR_DEBUG"
 
 _SHOW_CURSOR = b"\r\x1b[K\x1b[?25h"
 
+_is_command = False
 _last_line = threading.RLock()
 _last_line_written = False
 _tidying = False
@@ -39,11 +41,22 @@ _interrupted = False
 
 def begin() -> None:
     """Prepare the process of a command: from here on, an interrupt ends it with one line."""
+    global _is_command
+    _is_command = True
     guard_streams()
     sys.unraisablehook = _report_unraisable
     for number in INTERRUPTS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and '&' in a script want it
             signal.signal(number, _interrupt)
+
+
+def age() -> float:
+    """Seconds since the process of a command was started; 0 if this process is no command."""
+    if not _is_command:
+        return 0.0
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as stat:  # noqa: PTH123, pathlib takes a while
+        ticks = int(stat.read().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def guard_streams() -> None:

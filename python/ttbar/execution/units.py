@@ -17,7 +17,7 @@ from ttbar.analyses.analysis import Analysis
 from ttbar.child import REFRESH_S
 from ttbar.errors import AnalysisError, InputError
 from ttbar.execution import kept
-from ttbar.execution.unit import LoopFailed, Packed, Partial, Unit
+from ttbar.execution.unit import Cost, LoopFailed, Packed, Partial, Unit
 from ttbar.executors.executor import Executor
 from ttbar.inputs.delivery import check_together
 from ttbar.inputs.files import BadFile, CheckedFile, CheckedSample, is_remote
@@ -154,6 +154,7 @@ def process(
     skip_bad: bool,
     store: Store | None = None,
     division: Callable[[CheckedSample], Iterable[Unit]] = divide,
+    ran: Callable[[Unit, Cost], object] = lambda unit, cost: None,
 ) -> tuple[list[CheckedSample], dict[str, Partial]]:
     """Process all units of samples, and merge their results by sample.
 
@@ -176,6 +177,8 @@ def process(
         Where to look for results of units, and to keep them.
     division : callable, optional
         Divides a sample; parts of a file follow each other.
+    ran : callable, optional
+        Called when a unit has just run, with what it cost.
 
     Returns
     -------
@@ -196,7 +199,7 @@ def process(
     finished, partials = [], {}
     groups = (group for sample in samples for group in _groups(sample, division(sample)))
     with Display(description, sum(sample.entries for sample in samples), "events", "compiling") as display:
-        for group in _Processing(function, executor, skip_bad, store, display).in_order(groups):
+        for group in _Processing(function, executor, skip_bad, store, display, ran).in_order(groups):
             account = group.account
             for result in group.results():
                 account.add(result)
@@ -348,9 +351,10 @@ class _Processing:
         skip_bad: bool,
         store: Store | None,
         display: Display,
+        ran: Callable[[Unit, Cost], object] = lambda unit, cost: None,
     ) -> None:
         self._function, self._executor, self._skip_bad = function, executor, skip_bad
-        self._store, self._display = store, display
+        self._store, self._display, self._ran = store, display, ran
         self._begun: deque[_Group] = deque()
         self._running: dict[Future[Partial], _Task] = {}
         self._ended: SimpleQueue[Future[Partial]] = SimpleQueue()
@@ -434,6 +438,7 @@ class _Processing:
                 self._store.failed(task.unit)
             self._failed(task, error)
         else:
+            self._ran(task.unit, result.cost)
             if self._store:
                 self._store.save(task.unit, result)
             if task.plan:

@@ -9,11 +9,9 @@ from pathlib import Path
 from reprlib import repr as short_repr
 from typing import Any
 
-from jsonschema import Draft4Validator, Draft202012Validator, ValidationError
-from jsonschema.validators import extend
-
 from ttbar.errors import InputError, UsageError, did_you_mean
 from ttbar.inputs.files import InputFile
+from ttbar.libraries import jsonschema
 from ttbar.reading import read_json, require_file
 
 
@@ -40,7 +38,9 @@ def _items(validator: Any, items: Any, instance: Any, schema: Any) -> Iterator[A
 
 
 # In later drafts of JSON schema than the fourth, 20000.0 is an integer. It is not a number of events.
-_Validator = extend(Draft202012Validator, {"items": _items}, type_checker=Draft4Validator.TYPE_CHECKER)
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator, {"items": _items}, type_checker=jsonschema.Draft4Validator.TYPE_CHECKER
+)
 
 _MAX_EVENTS = 2**53  # as far as a double counts one by one
 
@@ -246,7 +246,7 @@ def limit_files(samples: Sequence[Sample], limit: int) -> list[Sample]:
     return [replace(sample, files=sample.files[:limit]) for sample in samples]
 
 
-def _intended(error: ValidationError) -> str:
+def _intended(error: jsonschema.ValidationError) -> str:
     """What the writer of a data set file may have meant, given what is wrong."""
     if error.validator == "enum":
         return did_you_mean(str(error.instance), error.validator_value)

@@ -21,10 +21,10 @@ from ttbar.inputs import source
 from ttbar.inputs.delivery import check_together
 from ttbar.inputs.files import CheckedSample
 from ttbar.inputs.source import Source
-from ttbar.jobs.provenance import Stopwatch
-from ttbar.jobs.run import UNITS, Options, check_fit, finish, prepare_kept, store
+from ttbar.jobs.run import UNITS, Options, check_fit, drawing_process, finish, prepare_kept, store
 from ttbar.progress import say
 from ttbar.reading import read_json
+from ttbar.timeline import Timeline
 
 MANIFEST = "manifest.json"
 """Name of the file that says what there is to do."""
@@ -176,7 +176,7 @@ def merge(folder: Path, results: Path, plots: bool, fit: bool) -> None:
     AnalysisError
         If not every event was processed once, or the fit fails.
     """
-    stopwatch = Stopwatch()
+    timeline = Timeline("start")
     progress.now("Merging")
     manifest = _read(folder)
     kept = manifest.store(folder)
@@ -209,7 +209,8 @@ def merge(folder: Path, results: Path, plots: bool, fit: bool) -> None:
     no_fit = check_fit(manifest.analysis) if fit else None
     with output.reserved(results):
         output.prepare(results, output.OF_A_RUN)
-        with stopwatch.time("process"):
+        timeline.step("process")
+        with drawing_process(options) as drawing:
             done, partials = units.process(
                 "Merging",
                 samples,
@@ -219,8 +220,8 @@ def merge(folder: Path, results: Path, plots: bool, fit: bool) -> None:
                 kept,
                 lambda sample: (unit for unit in numbers if unit.sample == sample.name),
             )
-        if failure := finish(options, manifest.ready, 1, done, partials, None, no_fit, stopwatch):
-            raise failure
+            if failure := finish(options, manifest.ready, 1, done, partials, None, no_fit, drawing, timeline):
+                raise failure
 
 
 def _nothing(unit: Unit) -> Partial:

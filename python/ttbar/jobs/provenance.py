@@ -1,11 +1,12 @@
 """What a result is made of, and what it cost."""
 
 import hashlib
+import os
 import platform
+import re
 import subprocess
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,41 +19,15 @@ from ttbar.execution.loop import Ready, peak_memory
 from ttbar.execution.unit import Cost, Partial
 from ttbar.inputs.files import CheckedSample
 from ttbar.library import root_version, shipped
+from ttbar.timeline import Span, Timeline
 from ttbar.worker import Worker
 
 PACKAGES = ("ttbar", "cabinetry", "hist", "iminuit", "matplotlib", "mplhep", "numpy", "pyhf", "scipy", "uproot")
 
 
-class Stopwatch:
-    """When a run began, and how long its steps take."""
-
-    def __init__(self) -> None:
-        self.date = datetime.now(UTC)
-        self.seconds: dict[str, float] = {}
-        self._start = time.perf_counter()
-
-    @contextmanager
-    def time(self, step: str) -> Iterator[None]:
-        """Time a step.
-
-        Parameters
-        ----------
-        step : str
-            What it is called; the time of a step that comes again is added.
-        """
-        started = time.perf_counter()
-        yield
-        self.seconds[f"{step}_s"] = self.seconds.get(f"{step}_s", 0) + time.perf_counter() - started
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the run began."""
-        return time.perf_counter() - self._start
-
-
 def measured(
-    ready: Ready, workers: int, samples: Sequence[CheckedSample], partials: Mapping[str, Partial], stopwatch: Stopwatch
-) -> dict[str, float]:
+    ready: Ready, workers: int, samples: Sequence[CheckedSample], partials: Mapping[str, Partial], timeline: Timeline
+) -> dict[str, Any]:
     """What a run cost.
 
     Parameters
@@ -65,29 +40,54 @@ def measured(
         The samples, with what became of their files.
     partials : mapping of str to Partial
         Results by name of the sample.
-    stopwatch : Stopwatch
-        How long the steps took.
+    timeline : Timeline
+        What was done when.
 
     Returns
     -------
-    dict of str to float
-        Times, rates and bytes, by their names in `metrics.json`.
+    dict
+        Times, rates and bytes, by their names in `metrics.json`; times of all steps, what went on meanwhile, cost by
+        sample, and the machine.
     """
+    steps, others = timeline.steps, timeline.others
+    seconds = Counter[str]()
+    for span in (*steps, *others):
+        seconds[f"{span.name}_s"] += span.wall_s  # type: ignore[assignment]
     cost = sum((partial.cost for partial in partials.values()), Cost(peak_rss_mb=peak_memory() / 1e6))
     if workers > 1:  # their times overlap
-        cost = replace(cost, loop_wall_s=stopwatch.seconds["process_s"])
+        cost = replace(cost, loop_wall_s=seconds["process_s"])
     events = sum(partial.events for partial in partials.values())
     return {
         "events": events,
         "threads": ready.threads,
         "workers": workers,
-        **stopwatch.seconds,
+        **seconds,
         **asdict(cost),
-        "total_wall_s": stopwatch.elapsed,
+        "total_wall_s": steps[-1].end_s,
         "events_per_s": events / cost.loop_wall_s,
         "events_per_thread_s": events / cost.loop_wall_s / ready.threads / workers,
         "events_per_core_s": events / cost.loop_cpu_s,
         "percent_read": 100 * cost.bytes_read / sum(file.size for sample in samples for file in sample.good),
+        "steps": [_when(step) for step in steps],
+        "meanwhile": [_when(other) for other in others],
+        "samples": {name: {"events": partial.events, **asdict(partial.cost)} for name, partial in partials.items()},
+        "machine": _machine(),
+    }
+
+
+def _when(span: Span) -> dict[str, Any]:
+    """What something is called, when it began and how long it took."""
+    return {"name": span.name, "start_s": span.start_s, "wall_s": span.wall_s}
+
+
+def _machine() -> dict[str, Any]:
+    """The machine that this program runs on; the workers of an engine may be on others."""
+    models = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    return {
+        "processor": models[1] if models else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_mb": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6,
+        "system": platform.platform(),
     }
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ttbar import output, progress
 from ttbar.analyses.analysis import Analysis
@@ -15,18 +16,17 @@ from ttbar.execution.analyse import analyse, read_columns
 from ttbar.execution.loop import Ready
 from ttbar.execution.models import model_files
 from ttbar.execution.skim import Skimmed, make_skims
-from ttbar.execution.unit import Partial
+from ttbar.execution.unit import Cost, Partial, Unit
 from ttbar.execution.write_skim import TREE
 from ttbar.executors import Executor, Where
 from ttbar.inputs import source
 from ttbar.inputs.dataset import Sample, load_dataset
 from ttbar.inputs.files import CheckedSample
 from ttbar.inputs.source import Source
-from ttbar.jobs.normalise import final_cutflow, final_histograms, pseudodata
-from ttbar.jobs.provenance import Stopwatch, accounts, measured, provenance
-from ttbar.progress import Display, say
-from ttbar.results import histograms
-from ttbar.worker import Worker, count
+from ttbar.jobs.provenance import accounts, measured, provenance
+from ttbar.progress import say
+from ttbar.results.pictures import Drawing
+from ttbar.timeline import Timeline, trace
 
 UNITS = "units"
 """Where in the results folder the results of units are kept until the run is complete."""
@@ -54,6 +54,7 @@ class Options:
     """About the largest number of events of a unit; None to leave files whole."""
     plots: bool
     fit: bool
+    profile: bool = False
 
 
 def run(options: Options) -> None:
@@ -76,16 +77,20 @@ def run(options: Options) -> None:
     Interrupted
         If the user interrupts it, with what is finished kept.
     """
-    stopwatch = Stopwatch()
+    timeline = Timeline("start")
     _require_consistent(options)
     outdated = ("metrics.json",) if options.io_only else output.OF_A_RUN
     models = () if options.io_only else model_files(options.analysis, options.models)
     setup = loop.Setup(options.where.threads(options.threads), options.analysis, models)
     with options.where.start(setup, options.source.patience) as executor, ThreadPoolExecutor(1) as pool:
         progress.now("Starting ROOT")
-        # Its libraries take seconds to import, meanwhile.
-        fit_check = pool.submit(check_fit, options.analysis) if options.fit and not options.io_only else None
+        timeline.step("start_root")
+        fit_check = None
+        if options.fit and not options.io_only:  # its libraries take seconds to import, meanwhile
+            fit_check = pool.submit(check_fit, options.analysis)
+            timeline.meanwhile("check_fit", fit_check)
         dataset = source.dataset_file(options.source, executor)
+        timeline.step("list_files")
         try:
             listed = source.list_samples(options.source, dataset, options.analysis)
         except InputError:
@@ -99,9 +104,7 @@ def run(options: Options) -> None:
                 folders.enter_context(output.reserved(options.skim))
             with _telling_what_is_kept(options.output / UNITS):
                 analysis = source.adapted(options.analysis, listed)
-                _run(
-                    replace(options, analysis=analysis, models=models), dataset, listed, executor, fit_check, stopwatch
-                )
+                _run(replace(options, analysis=analysis, models=models), dataset, listed, executor, fit_check, timeline)
 
 
 def _require_consistent(options: Options) -> None:
@@ -160,17 +163,21 @@ def _run(
     listed: list[Sample],
     executor: Executor,
     fit_check: "Future[InputError | None] | None",
-    stopwatch: Stopwatch,
+    timeline: Timeline,
 ) -> None:
     """Process samples of a data set, with the results folder locked."""
+    timeline.step("start_root")
     ready: Ready = executor.ready()
     no_fit = fit_check.result() if fit_check else None
     if no_fit:
         say(f"The fit cannot be made, all else can: {no_fit}")
-    checked, tree, skimmed = _check(options, dataset, listed, executor, stopwatch)
-    with stopwatch.time("process"):
-        samples, partials = _process(checked, options, tree, ready, executor)
-    failure = finish(options, ready, executor.slots, samples, partials, skimmed, no_fit, stopwatch)
+    checked, tree, skimmed = _check(options, dataset, listed, executor, timeline)
+    with drawing_process(options) as drawing:
+        timeline.step("process")
+        samples, partials = _process(checked, options, tree, ready, executor, timeline)
+        workers = executor.slots
+        executor.close()
+        failure = finish(options, ready, workers, samples, partials, skimmed, no_fit, drawing, timeline)
     if not options.io_only:
         output.prepare(options.output / UNITS, KEPT)
         with suppress(OSError):  # what somebody else has put there stays
@@ -187,7 +194,8 @@ def finish(
     partials: Mapping[str, Partial],
     skimmed: Skimmed | None,
     no_fit: InputError | None,
-    stopwatch: Stopwatch,
+    drawing: Drawing | None,
+    timeline: Timeline,
 ) -> AnalysisError | None:
     """Make of the results of the event loop what a run writes.
 
@@ -207,8 +215,10 @@ def finish(
         The skims that were made for it.
     no_fit : InputError or None
         Why there can be no fit, if that is known.
-    stopwatch : Stopwatch
-        How long the steps took.
+    drawing : Drawing or None
+        What draws the plots, if there are to be any.
+    timeline : Timeline
+        What was done when.
 
     Returns
     -------
@@ -218,40 +228,52 @@ def finish(
     failure = None
     if not options.io_only:
         progress.now("Writing histograms")
-        with stopwatch.time("merge"):
-            final = dict(final_histograms(options.analysis, samples, partials))
-            final |= dict(pseudodata(options.analysis, final))
-            histograms.write(options.output / "histograms.root", final)
-            output.write_json(options.output / "cutflow.json", final_cutflow(options.analysis, samples, partials))
-        with _plotting(options, stopwatch) if options.plots else nullcontext():
-            if options.fit:
-                failure = _fit(options, no_fit, stopwatch)
+        timeline.step("merge")
+        from ttbar.jobs.normalise import final_cutflow, final_histograms, pseudodata
+        from ttbar.results import histograms
 
-    metrics = {
-        "mode": "io-only" if options.io_only else output.FULL_RUN,
-        **measured(ready, workers, samples, partials, stopwatch),
-    }
-    if skimmed:
-        metrics["skim_bytes_read"] = skimmed.cost.bytes_read
-    output.write_json(options.output / "metrics.json", metrics)
+        final = dict(final_histograms(options.analysis, samples, partials))
+        final |= dict(pseudodata(options.analysis, final))
+        histograms.write(options.output / "histograms.root", final)
+        output.write_json(options.output / "cutflow.json", final_cutflow(options.analysis, samples, partials))
+    if drawing:
+        failure = _fit_and_plot(options, no_fit, drawing, timeline)
+    timeline.step("write_page")
+
+    def write_metrics() -> dict[str, Any]:
+        metrics = {
+            "mode": "io-only" if options.io_only else output.FULL_RUN,
+            **measured(ready, workers, samples, partials, timeline),
+        }
+        if skimmed:
+            metrics["skim_bytes_read"] = skimmed.cost.bytes_read
+        output.write_json(options.output / "metrics.json", metrics)
+        return metrics
+
+    metrics = write_metrics()
     if not options.io_only:
         progress.now("Writing the page")
         from ttbar.results.report import write_page
 
-        content = provenance(options.analysis, asdict(options), ready, samples, partials, stopwatch.date)
+        content = provenance(options.analysis, asdict(options), ready, samples, partials, timeline.date)
         if skimmed:
             content["skimmed"] = accounts(skimmed.samples)
         write_page(options.output, content, options.analysis)
+        timeline.step("end")
+        metrics = write_metrics()  # with the page, which shows what comes before it
+    if options.profile:
+        output.write_json(options.output / "profile.json", trace([*timeline.steps, *timeline.others, *timeline.work]))
+    if not options.io_only:
         output.write_json(options.output / "run.json", content)
     say(
         f"{metrics['events']:,} events: {metrics['loop_wall_s']:.1f} s in the event loop,"
-        f" {stopwatch.elapsed:.1f} s in all; the results are in {options.output}"
+        f" {timeline.elapsed:.1f} s in all; the results are in {options.output}"
     )
     return failure
 
 
 def _check(
-    options: Options, dataset: Path, listed: list[Sample], executor: Executor, stopwatch: Stopwatch
+    options: Options, dataset: Path, listed: list[Sample], executor: Executor, timeline: Timeline
 ) -> tuple[list[CheckedSample], str, Skimmed | None]:
     """Check files, and skim them if the user wants that; samples to process, their tree and the skims come back."""
     analysis, wanted = options.analysis, options.source
@@ -259,24 +281,29 @@ def _check(
         columns, reserved = dict.fromkeys(analysis.io_levels[options.io_only]), frozenset[str]()
     else:
         columns, reserved = dict(analysis.columns), analysis.reserved
-    with stopwatch.time("check"):
-        checked = source.get(wanted, listed, columns, reserved, executor)
+    timeline.step("check")
+    checked = source.get(wanted, listed, columns, reserved, executor)
     if not options.skim:
         return checked, wanted.tree, None
-    with stopwatch.time("skim"):
-        skimmed = make_skims(dataset, checked, analysis, options.skim, wanted.tree, wanted.skip_bad, "TTree", executor)
+    timeline.step("skim")
+    skimmed = make_skims(dataset, checked, analysis, options.skim, wanted.tree, wanted.skip_bad, "TTree", executor)
     wanted = replace(wanted, tree=TREE)
-    with stopwatch.time("check"):
-        made = load_dataset(skimmed.dataset, analysis.variations)
-        checked = source.get(wanted, made, columns, reserved, executor)
+    timeline.step("check")
+    made = load_dataset(skimmed.dataset, analysis.variations)
+    checked = source.get(wanted, made, columns, reserved, executor)
     return checked, wanted.tree, skimmed
 
 
 def _process(
-    samples: list[CheckedSample], options: Options, tree: str, ready: Ready, executor: Executor
+    samples: list[CheckedSample], options: Options, tree: str, ready: Ready, executor: Executor, timeline: Timeline
 ) -> tuple[list[CheckedSample], dict[str, Partial]]:
     """Run the event loop on all samples."""
     analysis = options.analysis
+
+    def ran(unit: Unit, cost: Cost) -> None:
+        phases = {"booking": cost.booking_s - cost.jit_s, "compilation": cost.jit_s, "loop": cost.loop_wall_s}
+        timeline.worked(unit.sample, phases, files=[file.source for file in unit.files], entries=unit.entry_range)
+
     division = partial(units.divide, unit_events=options.unit_events)
     if options.io_only:
         columns = analysis.io_levels[options.io_only]
@@ -287,6 +314,7 @@ def _process(
             executor,
             options.source.skip_bad,
             division=division,
+            ran=ran,
         )
     kept = options.output / UNITS
     if not options.resume and any(kept.glob(units.RESULT_FILES)):
@@ -300,6 +328,7 @@ def _process(
         options.source.skip_bad,
         store(kept, analysis, tree, options.seed, ready),
         division,
+        ran,
     )
 
 
@@ -349,48 +378,59 @@ def store(folder: Path, analysis: Analysis, tree: str, seed: int, ready: Ready) 
     return units.Results(folder, analysis, depends_on)
 
 
-# Plots and fit are imported where they are made: it takes seconds that a run without them should not spend.
+def drawing_process(options: Options) -> AbstractContextManager[Drawing | None]:
+    """Begin with what draws the plots, before it is needed.
+
+    Parameters
+    ----------
+    options : Options
+        What the user chose.
+
+    Returns
+    -------
+    context manager
+        Gives a process that draws, or None if there are to be no plots.
+    """
+    wanted = (options.plots or options.fit) and not options.io_only
+    return Drawing() if wanted else nullcontext()
 
 
-@contextmanager
-def _plotting(options: Options, stopwatch: Stopwatch) -> Iterator[None]:
-    """Plot the histograms in a process of its own meanwhile, as far as there is something to plot."""
-    progress.now("Reading histograms")
-    from ttbar.results.plot import draw_all, plots
-
-    places = options.output / "histograms.root", options.output
-
-    def draw() -> list[str]:
-        with stopwatch.time("plots"):
-            return worker.call(draw_all, *places, options.analysis, partial(count, 1))
-
-    with ThreadPoolExecutor(1) as thread, Worker() as worker:
-        worker.start()
-        drawing = thread.submit(draw)
-        try:
-            yield
-            with Display("Plotting", len(plots(options.analysis)), "plots") as display:
-                display.update(worker.counted)
-                worker.on_progress(display.update)
-                error = drawing.exception()
-            notes = [f"Left out: {error}"] if isinstance(error, InputError) else drawing.result()
-        finally:
-            worker.end()  # its function has returned, or is to be given up
-    for note in notes:
-        say(note)
+def _fit_and_plot(
+    options: Options, no_fit: InputError | None, drawing: Drawing, timeline: Timeline
+) -> AnalysisError | None:
+    """Fit the histograms, while they are plotted; the failure of the fit comes back, which is for later."""
+    failure, notes = None, None
+    if options.plots:
+        notes = drawing.draw_histograms(options.output / "histograms.root", options.output, options.analysis)
+        timeline.meanwhile("plots", notes)
+    if options.fit:
+        timeline.step("fit")
+        failure = _fit(options, no_fit, drawing, timeline)
+    timeline.step("wait_for_plots")
+    try:
+        drawing.wait()
+    except InputError as error:
+        say(f"Left out: {error}")
+    else:
+        for note in notes.result() if notes else ():
+            say(note)
+    drawing.close()
+    return failure
 
 
-def _fit(options: Options, no_fit: InputError | None, stopwatch: Stopwatch) -> AnalysisError | None:
-    """Fit the histograms; the failure of the fit comes back, which is for later."""
+def _fit(options: Options, no_fit: InputError | None, drawing: Drawing, timeline: Timeline) -> AnalysisError | None:
+    """Fit the histograms; plots of the fit come later."""
     from ttbar.results.fit import fit, write_failure
+
+    def draw(content: Mapping[str, Any], folder: Path) -> None:
+        timeline.meanwhile("fit_plots", drawing.draw_fit(content, folder))
 
     if no_fit:
         write_failure(options.output, str(no_fit))
         return AnalysisError(f"the fit cannot be made: {no_fit}")
     progress.now("Fitting")
     try:
-        with stopwatch.time("fit"):
-            fit(options.output / "histograms.root", options.output, analysis=options.analysis)
+        fit(options.output / "histograms.root", options.output, analysis=options.analysis, draw=draw)
     except InputError as error:
         say(f"Left out: {error}")
         write_failure(options.output, str(error))

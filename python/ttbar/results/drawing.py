@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from ttbar.analyses.analysis import NOMINAL, Analysis, Axis, Histogram, Process, Region, Source, Systematic
 from ttbar.results.histograms import Key
-from ttbar.results.style import GridFigure, StyledFigure, colours, drawable, finish_grid, grid, palette
+from ttbar.results.style import (
+    GridFigure,
+    StyledFigure,
+    colours,
+    drawable,
+    finish_grid,
+    grid,
+    luminosity_and_energy,
+    palette,
+)
 
 STATISTICAL: dict[str, Any] = {
     "facecolor": "0.2",
@@ -245,7 +254,11 @@ def draw_grid(of: Contents, heights: Sequence[float], places: Sequence[Place], h
             if upper is not None:
                 upper.set_ylim(min(0, upper.dataLim.ymin), 1.08 * upper.dataLim.ymax)
         place, content = contents[0]
-        headline = (_origin(content.collisions), drawable(place.region.title), _energy(place.analysis))
+        headline = (
+            _origin(content.collisions),
+            drawable(place.region.title),
+            luminosity_and_energy(place.analysis.luminosity),
+        )
         finish_grid(figure, cells, content.ratio, headline)
     return figure
 
@@ -312,14 +325,9 @@ def _below_legend(place: Place, panel: Axes) -> float:
 def _headline(place: Place, panel: Axes, collisions: bool) -> None:
     """Say above a panel what the events are."""
     panel.set_title(_origin(collisions), loc="left", fontweight="bold")
-    panel.set_title(_energy(place.analysis), loc="right")
+    panel.set_title(luminosity_and_energy(place.analysis.luminosity), loc="right")
 
 
 def _origin(collisions: bool) -> str:
     """What the events are."""
     return "CMS Open Data" if collisions else "Simulation"
-
-
-def _energy(analysis: Analysis) -> str:
-    """Luminosity and energy of the collisions."""
-    return rf"{analysis.luminosity / 1000:.3g} fb$^{{-1}}$ (13 TeV)"

@@ -1,5 +1,6 @@
 """The fit of the strength of a signal: from histograms to a workspace, its best fit and plots of it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def fit(
     variable: str | None = None,
     ranking: bool = False,
     scan: bool = False,
+    draw: Callable[[dict[str, Any], Path], object] | None = None,
 ) -> dict[str, Any]:
     """Fit a file of histograms.
 
@@ -57,6 +59,8 @@ def fit(
         Whether to compute the impact of each nuisance parameter on the parameter of interest as well.
     scan : bool
         Whether to scan the likelihood of the parameter of interest as well.
+    draw : callable, optional
+        Draws the plots, given the content of `fit.json` and the results folder; by default that happens here.
 
     Returns
     -------
@@ -95,8 +99,7 @@ def fit(
                 content["carried_over"] = carry_over(carried, analysis, best)
     except AnalysisError as error:
         write_failure(output, str(error), content)
-        with quiet():
-            fit_plots.draw(content, output)
+        (draw or fit_plots.draw)(content, output)
         raise AnalysisError(f"{error}; {_where_to_look(templates)} {output / 'fit.json'}") from None
     if config is not None and analysis.fit.carried_to:
         notes.append(
@@ -108,14 +111,13 @@ def fit(
     with written_whole(output / "yields.txt") as beside:
         beside.write_text(tables(content), encoding="utf-8")
     write_json(output / "fit.json", content)
-    with quiet():  # what does not converge is left out, and so are glyphs that a font lacks
+    with quiet():  # what does not converge is left out
         if ranking:
             content["ranking"] = rank(model, data, best)
         if scan:
             content["scan"] = scan_likelihood(model, data, best)
-        now("Plotting the fit")
-        fit_plots.draw(content, output)
     write_json(output / "fit.json", content)
+    (draw or fit_plots.draw)(content, output)
     poi, quality = content["parameters"][content["parameter_of_interest"]], content["goodness_of_fit"]
     say(
         f"fit: {content['parameter_of_interest']} = {poi['value']:.3f} ± {poi['uncertainty']:.3f}, "

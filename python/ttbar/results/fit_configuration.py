@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import cabinetry
-import jsonschema
 import yaml
 
 from ttbar.analyses.analysis import NOMINAL, Analysis, Axis, Systematic, histogram_name
 from ttbar.errors import InputError
+from ttbar.libraries import jsonschema
 from ttbar.output import written_whole
 from ttbar.reading import read_text
 

@@ -1,8 +1,8 @@
 """Plots of a fit, from what `fit.json` says about it."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ttbar.output import prepare
-from ttbar.results.style import FOLDER, GridFigure, drawable, finish_grid, grid, save
+from ttbar.results.pictures import Picture, save_all
+from ttbar.results.style import FOLDER, GridFigure, drawable, finish_grid, grid, luminosity_and_energy
 
 PREFIX = "fit_"
 """Begins the name of each file."""
@@ -26,11 +27,13 @@ RANKED = 20
 
 RATIO = "data / model"
 
+STYLE: list[Any] = [mplhep.style.CMS, {"font.size": 20, "axes.linewidth": 1.5, "pdf.compression": 9}]
+
 LONGEST = 50
 """Longer names are shortened, in plots and in names of files."""
 
 
-def draw(fit: Mapping[str, Any], output: Path) -> None:
+def draw(fit: Mapping[str, Any], output: Path, drawn: Callable[[], object] = lambda: None) -> None:
     """Draw all plots of a fit.
 
     Parameters
@@ -39,25 +42,41 @@ def draw(fit: Mapping[str, Any], output: Path) -> None:
         Content of `fit.json`.
     output : pathlib.Path
         Results folder; plots go to its `plots/`, as PNG and PDF.
+    drawn : callable, optional
+        Called after each plot.
     """
     prepare(output / FOLDER, ())
+    save_all([*pictures(fit)], output / FOLDER, STYLE, drawn)
+
+
+def pictures(fit: Mapping[str, Any]) -> Iterator[Picture]:
+    """All plots of a fit.
+
+    Parameters
+    ----------
+    fit : mapping
+        Content of `fit.json`.
+
+    Yields
+    ------
+    Picture
+        Regions before the fit and after it, then what the fit says of its parameters.
+    """
     carried = fit.get("carried_over", {})
     *names, together = _files([*fit["bins"], carried.get("name", "")])
     files = dict(zip(fit["bins"], names, strict=True))
     for stage in ("prefit", "postfit"):
         for region, content in fit["bins"].items():
             if stage in content:
-                _save(
-                    _data_and_model(fit, region, stage),
-                    output,
+                yield _picture(
+                    partial(_data_and_model, fit, region, stage),
                     f"{files[region]}_{stage}",
                     f"{region} {_when(stage)}",
                     f"Stacked samples and the fitted data in {region} {_when(stage)}, and their ratio.",
                 )
         if carried.get("bins"):
-            _save(
-                _carried_over(fit, stage),
-                output,
+            yield _picture(
+                partial(_carried_over, fit, stage),
                 f"{together}_{stage}",
                 f"{carried['name']} {_when(stage)}; they are not fitted".replace("_", " "),
                 f"{len(carried['bins'])} small pictures side by side, each with stacked samples {_when(stage)} and "
@@ -67,24 +86,24 @@ def draw(fit: Mapping[str, Any], output: Path) -> None:
     if "parameters" not in fit:  # it failed
         return
     if _pulled(fit):
-        _save(_pulls(fit), output, "pulls", "Pulls", "Best-fit nuisance parameters and their uncertainties.")
-    _save(
-        _correlation(fit),
-        output,
+        yield _picture(partial(_pulls, fit), "pulls", "Pulls", "Best-fit nuisance parameters and their uncertainties.")
+    yield _picture(
+        partial(_correlation, fit),
         "correlation",
         "Correlations",
         "Matrix of the correlations of the fitted parameters, where they are not negligible.",
     )
     if fit.get("ranking"):
-        _save(
-            _ranking(fit),
-            output,
+        yield _picture(
+            partial(_ranking, fit),
             "ranking",
             "Ranking",
             f"Nuisance parameters by their impact on {fit['parameter_of_interest']}, and their pulls.",
         )
     if fit.get("scan", {}).get("values"):
-        _save(_scan(fit), output, "scan", "Likelihood scan", "Twice the negative log likelihood over its minimum.")
+        yield _picture(
+            partial(_scan, fit), "scan", "Likelihood scan", "Twice the negative log likelihood over its minimum."
+        )
 
 
 def _files(names: Iterable[str]) -> Iterator[str]:
@@ -104,28 +123,23 @@ def _text(name: str) -> str:
     return drawable(f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}" if len(name) > LONGEST else name)
 
 
-def _save(figure: Figure, output: Path, name: str, title: str, description: str) -> None:
-    with _style():
-        save(figure, output / FOLDER, PREFIX + name, title, description)
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    with mpl.style.context([mplhep.style.CMS, {"font.size": 20, "axes.linewidth": 1.5, "pdf.compression": 9}]):
-        yield
-
-
-def _collisions(fit: Mapping[str, Any]) -> str:
-    """Luminosity and energy."""
-    return rf"{fit['luminosity'] / 1000:.1f} fb$^{{-1}}$ (13 TeV)"
+def _picture(draw: Callable[[], Figure], name: str, title: str, description: str) -> Picture:
+    return Picture(PREFIX + name, title, description, draw)
 
 
 def _annotate(axes: Axes, fit: Mapping[str, Any]) -> None:
     """Say what was collided, above the axes."""
-    axes.text(1, 1.01, _collisions(fit), transform=axes.transAxes, ha="right", va="bottom", fontsize="small")
+    axes.text(
+        1,
+        1.01,
+        luminosity_and_energy(fit["luminosity"]),
+        transform=axes.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize="small",
+    )
 
 
-@_style()
 def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
     """Stacked samples and data, and the ratio of data to their sum."""
     content = fit["bins"][region]
@@ -152,7 +166,7 @@ def _carried_over(fit: Mapping[str, Any], stage: str) -> Figure:
         for content, (upper, lower) in zip(regions.values(), cells, strict=True):
             top = _paint(upper, lower, fit, content, stage)
             upper.set_ylim(0, 1.08 * top or 1)
-        headline = (f"{_when(stage).capitalize()}, not fitted", "", _collisions(fit))
+        headline = (f"{_when(stage).capitalize()}, not fitted", "", luminosity_and_energy(fit["luminosity"]))
         finish_grid(figure, cells, RATIO.replace(" / ", " /\n"), headline)
     return figure
 
@@ -221,7 +235,6 @@ def _pulled(fit: Mapping[str, Any]) -> list[str]:
     return [name for name in _of_kind(fit, "systematic") if fit["parameters"][name]["prefit_uncertainty"]]
 
 
-@_style()
 def _pulls(fit: Mapping[str, Any]) -> Figure:
     """Best fit and uncertainty of each systematic uncertainty, in units of what was known before."""
     names = _pulled(fit)
@@ -255,7 +268,6 @@ def _rows(axes: Axes, names: list[str]) -> None:
     axes.tick_params(axis="y", which="both", length=0)
 
 
-@_style()
 def _correlation(fit: Mapping[str, Any]) -> Figure:
     """Correlations of all parameters but the statistical ones, of which there is one a bin."""
     names = _of_kind(fit, "free", "systematic")
@@ -279,7 +291,6 @@ def _correlation(fit: Mapping[str, Any]) -> Figure:
     return figure
 
 
-@_style()
 def _ranking(fit: Mapping[str, Any]) -> Figure:
     """Impact of the nuisance parameters that matter most, with their pulls."""
     rows = fit["ranking"][:RANKED]
@@ -321,7 +332,6 @@ def _ranking(fit: Mapping[str, Any]) -> Figure:
     return figure
 
 
-@_style()
 def _scan(fit: Mapping[str, Any]) -> Figure:
     """Profile likelihood of the parameter of interest, beside the parabola of its uncertainty."""
     scan = fit["scan"]

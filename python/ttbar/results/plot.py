@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from ttbar.analyses.analysis import NOMINAL, Analysis, Process, Source, histogram_name
 from ttbar.errors import InputError
 from ttbar.output import prepare
-from ttbar.progress import Display, say
 from ttbar.results.drawing import (
     Contents,
     Histograms,
@@ -24,7 +23,8 @@ from ttbar.results.drawing import (
     variations,
 )
 from ttbar.results.histograms import read_all
-from ttbar.results.style import FOLDER, FORMATS, STYLE, save
+from ttbar.results.pictures import Picture, save_all
+from ttbar.results.style import FOLDER, FORMATS, STYLE
 
 NAMED = 10
 """A message names so many histograms at most."""
@@ -43,26 +43,9 @@ class Plot:
     """Gives None if there is nothing to draw it from."""
 
 
-def plot(histograms: Path, output: Path, analysis: Analysis) -> None:
-    """Draw all plots for which there are histograms, and show how far that is.
-
-    Parameters
-    ----------
-    histograms, output, analysis
-        As in `draw_all`.
-
-    Raises
-    ------
-    InputError
-        As `draw_all` does.
-    """
-    with Display("Plotting", len(plots(analysis)), "plots") as display:
-        notes = draw_all(histograms, output, analysis, display.advance)
-    for note in notes:
-        say(note)
-
-
-def draw_all(histograms: Path, output: Path, analysis: Analysis, drawn: Callable[[], object]) -> list[str]:
+def draw_all(
+    histograms: Path, output: Path, analysis: Analysis, drawn: Callable[[], object] = lambda: None
+) -> list[str]:
     """Draw all plots for which there are histograms.
 
     Parameters
@@ -73,7 +56,7 @@ def draw_all(histograms: Path, output: Path, analysis: Analysis, drawn: Callable
         Results folder. Plots go to its `plots/`, as PNG and PDF; old ones of the same names are removed.
     analysis : Analysis
         The analysis of the run.
-    drawn : callable
+    drawn : callable, optional
         Called after each plot.
 
     Returns
@@ -91,15 +74,8 @@ def draw_all(histograms: Path, output: Path, analysis: Analysis, drawn: Callable
     wanted = plots(analysis)
     folder = output / FOLDER
     prepare(folder, (f"{each.name}.{extension}" for each in wanted for extension in FORMATS))
-    left_out = []
-    with matplotlib.style.context(STYLE):
-        for each in wanted:
-            figure = each.draw(contents)
-            if figure is None:
-                left_out.append(each.name)
-            else:
-                save(figure, folder, each.name, each.title, each.description)
-            drawn()
+    pictures = [Picture(each.name, each.title, each.description, partial(each.draw, contents)) for each in wanted]
+    left_out = save_all(pictures, folder, STYLE, drawn)
     notes = []
     if left_out:
         notes.append(f"Not plotted, for want of events or histograms: {_listed(left_out)}")

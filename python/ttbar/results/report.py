@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import jsonschema
 from markupsafe import Markup
 from PIL import Image
 
 from ttbar.analyses.analysis import NOMINAL, Analysis
 from ttbar.errors import InputError
+from ttbar.libraries import jsonschema
 from ttbar.library import resource
 from ttbar.masking import masked
 from ttbar.output import FULL_RUN, written_whole
@@ -38,16 +38,25 @@ COST = {
     "events_per_thread_s": ("The same per thread", ""),
     "events_per_core_s": ("Events per second of processor time in the loop", ""),
     "threads": ("Threads", ""),
+    "start_s": ("Start of the program", "s"),
+    "list_files_s": ("List of files", "s"),
+    "start_root_s": ("Start of ROOT", "s"),
+    "check_fit_s": ("Check of the fit, meanwhile", "s"),
     "check_s": ("Fetching and checking of files", "s"),
     "skim_s": ("Skimming", "s"),
+    "process_s": ("Processing", "s"),
     "skim_bytes_read": ("Bytes read to skim", ""),
-    "booking_s": ("Booking and compilation", "s"),
+    "booking_s": ("Of this, booking and compilation", "s"),
     "jit_s": ("Of this, compilation", "s"),
     "loop_wall_s": ("Event loop, wall-clock time", "s"),
     "loop_cpu_s": ("Event loop, processor time", "s"),
     "merge_s": ("Normalising and writing histograms", "s"),
-    "plots_s": ("Plots", "s"),
     "fit_s": ("Fit", "s"),
+    "plots_s": ("Plots, meanwhile", "s"),
+    "fit_plots_s": ("Plots of the fit, after them", "s"),
+    "wait_for_plots_s": ("Plots, after the fit", "s"),
+    "write_page_s": ("Page", "s"),
+    "end_s": ("End of the program", "s"),
     "total_wall_s": ("Whole run, wall-clock time", "s"),
     "bytes_read": ("Bytes read", ""),
     "bytes_read_root": ("As ROOT counts them", ""),

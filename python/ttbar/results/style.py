@@ -170,6 +170,22 @@ def finish_grid(figure: GridFigure, cells: Sequence[Sequence[Axes]], ratio: str,
     )
 
 
+def luminosity_and_energy(luminosity: float) -> str:
+    """Say what was collided.
+
+    Parameters
+    ----------
+    luminosity : float
+        Integrated luminosity, in inverse picobarns.
+
+    Returns
+    -------
+    str
+        It and the energy, as matplotlib takes them.
+    """
+    return rf"{luminosity / 1000:.3g} fb$^{{-1}}$ (13 TeV)"
+
+
 def colours(analysis: Analysis) -> dict[str, str]:
     """Colours of all processes.
 

@@ -12,13 +12,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
 
 from ttbar.analyses.analysis import PARITIES
 from ttbar.errors import InputError
+from ttbar.libraries import jsonschema
 from ttbar.progress import Display
 from ttbar.reading import read_json
 from ttbar.training import evaluation
