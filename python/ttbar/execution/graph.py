@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from ttbar.analyses.analysis import SEED, WEIGHT, Analysis, Cut, Define, Node, Vary, identifiers
+from ttbar.analyses.analysis import SEED, WEIGHT, WEIGHT_FACTORS, Analysis, Cut, Define, Node, Vary, identifiers
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Graph:
     cuts: dict[str, Any] = field(default_factory=dict)
     """The events after each of the analysis' cuts; `all` are those before."""
     regions: dict[str, Any] = field(default_factory=dict)
-    """The events of each region, with the columns of its histograms and the weight."""
+    """The events of each region, with the columns of its histograms, the weight and, if they vary, its factors."""
     first_reads: list[tuple[str, Any, tuple[str, ...]]] = field(default_factory=list)
     """Nodes whose expressions read columns that none before has read, with their last cut, and these columns."""
 
@@ -87,9 +87,12 @@ def book(events: Any, analysis: Analysis, *, varied: bool, seed: int) -> Graph:
     """
     graph = Graph(analysis, seed, varied, cuts={"all": events})
     node = graph.add(events, (*analysis.nodes, Define(WEIGHT, analysis.weight)))
-    for variation in analysis.weight_variations:
-        factors = f"ttbar::varied_weights({WEIGHT}, {variation.factors})"
-        node = graph.add(node, (Vary(variation.name, WEIGHT, factors, variation.systematics),))
+    if varied and analysis.weights:
+        sources = (
+            f"{{{sum(len(each.variations) for each in source.systematics)}, {source.factors}}}"
+            for source in analysis.weight_variations
+        )
+        node = graph.add(node, (Define(WEIGHT_FACTORS, f"ttbar::weight_factors({{{', '.join(sources)}}})"),))
     for region in analysis.regions:
         graph.regions[region.name] = graph.add(node, (Cut(region.name, region.condition), *region.definitions))
     return graph
