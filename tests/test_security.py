@@ -102,7 +102,7 @@ HOSTILE = {
     "a changed digit": lambda path: path.write_text(
         path.read_text().replace("0.3333333333333333", "0.3333333333333334", 1)
     ),
-    "another version": lambda path: path.write_text(path.read_text().replace('"version": 2', '"version": 3')),
+    "another version": lambda path: path.write_text(path.read_text().replace('"version": 3', '"version": 4')),
     "deep": lambda path: path.write_text("[" * 100_000),
     "huge": lambda path: os.truncate(path, MAX_BYTES + 1),
     "a number": lambda path: path.write_text("1"),

@@ -314,6 +314,12 @@ class Taker : public ROOT::Detail::RDF::RActionImpl<Taker> {
 
 } // namespace
 
+ROOT::RDF::RNode filter(ROOT::RDF::RNode node, const std::string& column) {
+    if (const auto type = node.GetColumnType(column); type != "bool")
+        throw std::runtime_error("a condition of type " + type + " does not evaluate to bool");
+    return node.Filter([](bool passes) { return passes; }, {column});
+}
+
 ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node) {
     return node.Count();
 }

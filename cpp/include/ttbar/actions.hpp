@@ -1,5 +1,5 @@
 /// @file
-/// The actions at the ends of a graph. They are the same in every analysis, so they are compiled here, where
+/// Filters, and the actions at the ends of a graph. They are the same in every analysis, so they are compiled here, where
 /// the interpreter would take a second for each.
 #pragma once
 
@@ -16,6 +16,13 @@
 #include <vector>
 
 namespace ttbar {
+
+/// Keep the events in which a condition is fulfilled. Nodes behind a filter of an expression would ask it by a detour.
+/// @param node   the node
+/// @param column column of the condition
+/// @return the node of these events
+/// @throws std::runtime_error if the condition is not bool
+ROOT::RDF::RNode filter(ROOT::RDF::RNode node, const std::string& column);
 
 /// Book the number of events that reach a node.
 /// @param node the node

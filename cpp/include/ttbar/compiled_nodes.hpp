@@ -16,13 +16,11 @@
 
 // What RDataFrame makes of the expressions of agc-v1 and agc-v2: their types, and those of their columns in its order.
 // clang-format off
-#define TTBAR_COMPILED_FILTERS(NODE) \
+#define TTBAR_COMPILED_DEFINES(NODE) \
     NODE(bool(ROOT::RVecF&, ROOT::RVecF&)) \
     NODE(bool(ROOT::RVecF&, ROOT::RVecI&)) \
     NODE(bool(ROOT::RVecI&)) \
-    NODE(bool(ROOT::RVecI&, ROOT::RVecI&))
-
-#define TTBAR_COMPILED_DEFINES(NODE) \
+    NODE(bool(ROOT::RVecI&, ROOT::RVecI&)) \
     NODE(double()) \
     NODE(double(int, ROOT::RVecF&, ROOT::RVecI&)) \
     NODE(double(ROOT::RVecD&, ROOT::RVecF&, ROOT::RVecI&)) \
@@ -62,12 +60,6 @@ inline constexpr bool has_compiled_node = false;
 // These are how ROOT 6.40 makes nodes, in no other version need they be the same.
 #if ROOT_VERSION_CODE >= ROOT_VERSION(6, 40, 0) && ROOT_VERSION_CODE < ROOT_VERSION(6, 41, 0)
 
-#define TTBAR_FILTER_NODE(...)                                                                                         \
-    template void ROOT::Internal::RDF::JitFilterHelper<std::add_lvalue_reference_t<__VA_ARGS__>>(                      \
-        std::add_lvalue_reference_t<__VA_ARGS__>, const ROOT::RDF::ColumnNames_t&,                                     \
-        ROOT::Internal::RDF::RColumnRegister&, ROOT::Detail::RDF::RLoopManager&,                                       \
-        ROOT::Detail::RDF::RJittedFilter*) noexcept;
-
 #define TTBAR_DEFINE_NODE(...)                                                                                         \
     template void ROOT::Internal::RDF::JitDefineHelper<ROOT::Internal::RDF::DefineTypes::RDefineTag,                   \
                                                        std::add_lvalue_reference_t<__VA_ARGS__>>(                      \
@@ -86,12 +78,9 @@ inline constexpr bool has_compiled_node = false;
     template <>                                                                                                        \
     inline constexpr bool ttbar::has_compiled_node<__VA_ARGS__> = true;
 
-#define TTBAR_EXTERN_FILTER_NODE(...) extern TTBAR_FILTER_NODE(__VA_ARGS__)
 #define TTBAR_EXTERN_DEFINE_NODE(...) extern TTBAR_DEFINE_NODE(__VA_ARGS__)
 #define TTBAR_EXTERN_VARIATION_NODE(...) extern TTBAR_VARIATION_NODE(__VA_ARGS__)
 
-TTBAR_COMPILED_FILTERS(TTBAR_EXTERN_FILTER_NODE)
-TTBAR_COMPILED_FILTERS(TTBAR_HAS_NODE)
 TTBAR_COMPILED_DEFINES(TTBAR_EXTERN_DEFINE_NODE)
 TTBAR_COMPILED_DEFINES(TTBAR_HAS_NODE)
 TTBAR_COMPILED_VARIATIONS(TTBAR_EXTERN_VARIATION_NODE)

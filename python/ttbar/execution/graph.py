@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 from ttbar.analyses.analysis import SEED, WEIGHT, WEIGHT_FACTORS, Analysis, Cut, Define, Node, Vary, identifiers
+from ttbar.library import load_root
 
 
 @dataclass
@@ -42,13 +43,16 @@ class Graph:
         node
             Where they end.
         """
+        root = load_root()
         for step in steps:
             self._note_reads(node, step.condition if isinstance(step, Cut) else step.expression)
             match step:
                 case Define():
                     node = define(node, step.column, self._text(step.expression))
                 case Cut():
-                    node = self.cuts[step.name] = node.Filter(self._text(step.condition))
+                    passes = f"passes_cut_{len(self.cuts)}"
+                    node = define(node, passes, self._text(step.condition))
+                    node = self.cuts[step.name] = root.ttbar.filter(root.RDF.AsRNode(node), passes)
                 case Vary() if self.varied:
                     names = [name for systematic in step.systematics for name in systematic.variations]
                     node = node.Vary(step.column, self._text(step.expression), names, step.name)
