@@ -1,6 +1,8 @@
 """Histograms: out of ROOT, into a file, and back."""
 
+import math
 from dataclasses import replace
+from functools import reduce
 
 import hist
 import numpy as np
@@ -12,7 +14,7 @@ from ttbar.analyses import agc_v1
 from ttbar.analyses.analysis import Axis, Histogram, Region
 from ttbar.errors import AnalysisError, InputError
 from ttbar.execution.analyse import book_histograms
-from ttbar.execution.histograms import as_array
+from ttbar.execution.histograms import PARTS, added, as_array
 from ttbar.jobs.normalise import as_hist
 from ttbar.library import load_root
 from ttbar.results.histograms import load, read, write
@@ -37,8 +39,8 @@ def filled(definition, rows, weight="2."):
         root.gInterpreter.Declare(f"std::vector<double> test_{axis.column};")
         setattr(root, f"test_{axis.column}", values)
         frame = frame.Define(axis.column, f"test_{axis.column}[rdfentry_]")
-    ((_, booked),) = book_histograms(frame, [definition], {})
-    bins = booked.GetValue()
+    ((_, booked),) = book_histograms(frame, [definition], {}, n_factors=0)
+    (bins,) = booked.GetValue()
     return bins, as_hist(as_array(bins, definition), definition)
 
 
@@ -71,7 +73,7 @@ class TestFilling:
         frame = frame.Define("vector", "ROOT::RVecD{0., test_muon_eta[rdfentry_], test_muon_pt[rdfentry_]}")
         histograms = [Histogram("eta", (ETA,)), Histogram("pt", (PT,))]
         ((together, booked),) = book_histograms(
-            frame, histograms, {"muon_pt": ("vector", 2), "muon_eta": ("vector", 1)}
+            frame, histograms, {"muon_pt": ("vector", 2), "muon_eta": ("vector", 1)}, n_factors=0
         )
         assert together == tuple(histograms)
         for histogram, found, (bins, copy) in zip(histograms, booked.GetValue(), alone[::-1], strict=True):
@@ -91,6 +93,24 @@ class TestFilling:
         assert copy.sum(flow=True).value == 3
         assert (bins.entries, bins.not_finite) == (1, 1)
 
+    def test_other_weights_are_the_weight_times_factors(self):
+        rows = [(10.0,), (60.0,), (60.0,), (np.nan,)]
+        filled(Histogram("h", (PT,)), rows)  # which makes the numbers known
+        frame = load_root().RDataFrame(len(rows)).Define("muon_pt", "test_muon_pt[rdfentry_]")
+        frame = frame.Define("weight", "double(1 + rdfentry_)").Define("weight_factors", "ROOT::RVecD{-0.5, 1. / 0.}")
+        ((_, booked),) = book_histograms(frame, [Histogram("h", (PT,))], {}, n_factors=2)
+        once, half, infinite = booked.GetValue()
+        assert list(once.values) == [0, 1, 5, 0, 0, 0]
+        assert list(once.variances) == [0, 1, 13, 0, 0, 0]
+        assert list(half.values) == [0, -0.5, -2.5, 0, 0, 0]
+        assert list(half.variances) == [0, 0.25, 3.25, 0, 0, 0]
+        assert [(bins.entries, bins.not_finite) for bins in (once, half, infinite)] == [(3, 1), (3, 1), (0, 4)]
+
+    @pytest.mark.parametrize("number", [1, 3])
+    def test_a_variation_with_another_number_of_factors_is_refused(self, number):
+        with pytest.raises(Exception, match=f"a weight variation has {number} factors, not 2"):
+            load_root().ttbar.weight_factors([(2, [1.0] * number)])
+
     def test_bins_are_those_of_root(self):
         random = np.random.default_rng(1)
         values = np.concatenate([np.linspace(-10, 260, 5401), PT.edges, random.uniform(-10, 260, 5000)])
@@ -98,6 +118,32 @@ class TestFilling:
         of_root = load_root().TAxis(PT.bins, PT.low, PT.high)
         expected = np.bincount([of_root.FindBin(float(value)) for value in values], minlength=PT.bins + 2)
         assert copy.values(flow=True).tolist() == (2 * expected).tolist()
+
+
+class TestAdding:
+    @pytest.mark.parametrize("sizes", [(0.9, 1.1), (-1.0, 1.0), (1e-3, 1e3)])
+    def test_neither_order_nor_parts_change_a_bit(self, sizes):
+        random = np.random.default_rng(1)
+        weights = random.uniform(*sizes, 3000)
+        parts = np.zeros((len(weights), len(PARTS), 1))
+        parts[:, 0, 0], parts[:, 1, 0] = weights, weights**2
+        sums, plain = set(), set()
+        for _ in range(4):
+            random.shuffle(parts)
+            first = reduce(added, parts[:1000])
+            sums.add(reduce(added, parts[1000:], first).tobytes())
+            sums.add(added(first, reduce(added, parts[1000:])).tobytes())
+            plain.add(sum(parts[:, 0, 0]))
+        assert len(plain) > 1
+        ((value,), (variance,), *_) = np.frombuffer(*sums).reshape(len(PARTS), 1)
+        assert value == math.fsum(weights)
+        assert variance == math.fsum(weights**2)
+
+    def test_what_rounding_left_counts(self):
+        small = np.array([[1e-20], [0.0], [0.0], [0.0]])
+        large = np.array([[1.0], [1.0], [0.0], [0.0]])
+        assert added(large, small).tolist() == [[1.0], [1.0], [1e-20], [0.0]]
+        assert added(added(small, large), -large).tolist() == small.tolist()
 
 
 @pytest.fixture(scope="module")

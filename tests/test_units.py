@@ -14,7 +14,9 @@ from program import Results, run_analysis
 from ttbar.analyses import agc_v1
 from ttbar.errors import AnalysisError
 from ttbar.execution import loop, units
-from ttbar.execution.unit import Cost, LoopFailed, Packed, Partial
+from ttbar.execution.analyse import read_columns
+from ttbar.execution.histograms import PARTS
+from ttbar.execution.unit import Cost, LoopFailed, Packed, Partial, Unit
 from ttbar.execution.units import CrashingFile, divide, process
 from ttbar.executors import Executor, LocalExecutor
 from ttbar.inputs.check_file import MAX_PARTS, check_file
@@ -164,7 +166,8 @@ def no_waiting(monkeypatch):
 def made_up(unit):
     """A result whose sum depends on the order of its terms."""
     first = unit.entry_range[0] if unit.entry_range else 0
-    value = np.array([[1 / (1 + first + int(unit.files[0].path[-6])), 1e16, -1e16]])
+    value = np.zeros((len(PARTS), 3))
+    value[0] = 10.0 ** ((first + int(unit.files[0].path[-6])) % 100 - 50) / 3, 1e50, -1e50
     return Partial(Cost(), unit.expected, {"nominal": {"all": unit.entries}}, {}, {("h", "nominal"): value})
 
 
@@ -183,6 +186,22 @@ def test_the_order_in_which_units_end_does_not_change_a_bit(unit_events):
             assert result.processed == expected[1][name].processed
             assert np.array_equal(result.histograms["h", "nominal"], expected[1][name].histograms["h", "nominal"])
     assert [record.processed for each in found[0] for record in each.records] == [1500, 30, 40, 700, 900]
+
+
+@pytest.mark.parametrize(
+    ("entries", "threads", "tasks"), [(0, 2, 1), (99_999, 0, 1), (120_000, 2, 1), (1_000_000, 4, 5), (10**9, 128, 10)]
+)
+def test_threads_take_enough_events_to_be_worth_opening_a_file(entries, threads, tasks):
+    assert loop.tasks_for_each_thread(entries, threads) == tasks
+
+
+def test_a_small_unit_is_not_divided(tmp_path):
+    simulate(tmp_path, 100, ["ttbar__nominal"], seed=1, ballast=False)
+    file = check_file(InputFile(str(tmp_path / "ttbar__nominal_0.root"), None, None), "Events", agc_v1.analysis.columns)
+    tasks = load_root().ROOT.TTreeProcessorMT
+    tasks.SetTasksPerWorkerHint(7)
+    assert read_columns(Unit("ttbar", "nominal", (file,)), "Events", ["Jet_pt"]).events == 50
+    assert tasks.GetTasksPerWorkerHint() == 1
 
 
 def test_parts_of_a_file_that_turns_out_to_be_bad_do_not_count(ledger):

@@ -1,5 +1,7 @@
 #include "ttbar/actions.hpp"
 
+#include "exact_sums.hpp"
+
 #include <ROOT/RDF/RActionImpl.hxx>
 #include <ROOT/RDF/RSampleInfo.hxx>
 #include <ROOT/RDFHelpers.hxx>
@@ -62,107 +64,109 @@ std::size_t find_bin(const RegularAxis& axis, double x) {
     return 1 + static_cast<std::size_t>(axis.bins * (x - axis.low) / (axis.high - axis.low));
 }
 
-/// Give bins their size.
+/// A histogram for each of some weights, as it is filled.
 template <std::size_t N>
-void resize(Bins& bins, const std::array<RegularAxis, N>& axes) {
-    std::size_t size = 1;
-    for (const auto& axis : axes)
-        size *= static_cast<std::size_t>(axis.bins) + 2;
-    bins.values.resize(size);
-    bins.variances.resize(size);
-}
+class Sums {
+  public:
+    Sums(const std::array<RegularAxis, N>& axes, std::size_t n_weights)
+        : axes_(axes), counts_(n_weights), values_(size(axes) * n_weights), variances_(size(axes) * n_weights) {}
 
-/// Fill an event into bins.
-template <std::size_t N>
-void fill(Bins& bins, const std::array<RegularAxis, N>& axes, const std::array<double, N>& position, double weight) {
-    bool finite = std::isfinite(weight), outside = false;
-    std::size_t bin = 0, stride = 1;
-    for (std::size_t i = 0; i < N; ++i) {
-        const std::size_t along = find_bin(axes[i], position[i]), overflow = static_cast<std::size_t>(axes[i].bins) + 1;
-        finite &= std::isfinite(position[i]);
-        outside |= !axes[i].flow && (along == 0 || along == overflow);
-        bin += stride * along;
-        stride *= overflow + 1;
+    /// Fill an event.
+    /// @param position where it is
+    /// @param weight   the first weight
+    /// @param factors  the other weights are the first one times these
+    void fill(const std::array<double, N>& position, double weight, const ROOT::RVecD& factors) {
+        bool finite = true, outside = false;
+        std::size_t bin = 0, stride = 1;
+        for (std::size_t i = 0; i < N; ++i) {
+            const std::size_t along = find_bin(axes_[i], position[i]),
+                              overflow = static_cast<std::size_t>(axes_[i].bins) + 1;
+            finite &= std::isfinite(position[i]);
+            outside |= !axes_[i].flow && (along == 0 || along == overflow);
+            bin += stride * along;
+            stride *= overflow + 1;
+        }
+        for (std::size_t i = 0; i < counts_.size(); ++i) {
+            const double varied = i == 0 ? weight : weight * factors.at(i - 1), square = varied * varied;
+            if (!finite || !std::isfinite(square))
+                ++counts_[i].not_finite;
+            else if (outside)
+                ++counts_[i].outside;
+            else {
+                ++counts_[i].entries;
+                values_.add(bin * counts_.size() + i, varied);
+                variances_.add(bin * counts_.size() + i, square);
+            }
+        }
     }
-    if (!finite || outside) {
-        ++(finite ? bins.outside : bins.not_finite);
-        return;
-    }
-    ++bins.entries;
-    bins.values[bin] += weight;
-    bins.variances[bin] += weight * weight;
-}
 
-/// Add the contents of bins to others of the same size.
-void add(const Bins& bins, Bins& total) {
-    const auto add_values = [](const std::vector<double>& values, std::vector<double>& sums) {
-        std::transform(values.begin(), values.end(), sums.begin(), sums.begin(), std::plus<>());
+    /// Add what others have been filled with, of the same axes and as many weights.
+    void add(const Sums& other) {
+        for (std::size_t i = 0; i < counts_.size(); ++i) {
+            counts_[i].entries += other.counts_[i].entries;
+            counts_[i].outside += other.counts_[i].outside;
+            counts_[i].not_finite += other.counts_[i].not_finite;
+        }
+        values_.add(other.values_);
+        variances_.add(other.variances_);
+    }
+
+    /// Append what each weight has given.
+    void append_to(std::vector<Bins>& bins) const {
+        for (std::size_t i = 0; i < counts_.size(); ++i) {
+            auto& of_weight = bins.emplace_back();
+            of_weight.entries = counts_[i].entries;
+            of_weight.outside = counts_[i].outside;
+            of_weight.not_finite = counts_[i].not_finite;
+            for (std::size_t bin = 0; bin < size(axes_); ++bin) {
+                const auto value = values_.sum(bin * counts_.size() + i);
+                const auto variance = variances_.sum(bin * counts_.size() + i);
+                of_weight.values.push_back(value.nearest);
+                of_weight.variances.push_back(variance.nearest);
+                of_weight.value_rests.push_back(value.rest);
+                of_weight.variance_rests.push_back(variance.rest);
+            }
+        }
+    }
+
+  private:
+    struct Counts {
+        ULong64_t entries = 0, outside = 0, not_finite = 0;
     };
-    add_values(bins.values, total.values);
-    add_values(bins.variances, total.variances);
-    total.entries += bins.entries;
-    total.outside += bins.outside;
-    total.not_finite += bins.not_finite;
-}
 
-/// Fills a histogram. Unlike ROOT's, it tells what is not finite, and makes no objects that ROOT registers.
+    static std::size_t size(const std::array<RegularAxis, N>& axes) {
+        std::size_t size = 1;
+        for (const auto& axis : axes)
+            size *= static_cast<std::size_t>(axis.bins) + 2;
+        return size;
+    }
+
+    std::array<RegularAxis, N> axes_;
+    std::vector<Counts> counts_;
+    ExactSums values_, variances_;
+};
+
+/// Fills histograms. Unlike ROOT's, it tells what is not finite, sums without rounding, and makes no objects that ROOT
+/// registers.
 template <std::size_t N>
 class Filler : public ROOT::Detail::RDF::RActionImpl<Filler<N>> {
   public:
-    using Result_t = Bins;
-
-    Filler(const std::array<RegularAxis, N>& axes, unsigned int slots)
-        : axes_(axes), slots_(slots), total_(std::make_shared<Bins>()) {}
-
-    Filler MakeNew(void* result, std::string_view /*variation*/) {
-        Filler other(axes_, static_cast<unsigned int>(slots_.size()));
-        other.total_ = *static_cast<std::shared_ptr<Bins>*>(result);
-        return other;
-    }
-
-    std::shared_ptr<Bins> GetResultPtr() const { return total_; }
-    void Initialize() {
-        for (auto& slot : slots_)
-            resize(slot.bins, axes_);
-    }
-    void InitTask(TTreeReader* /*reader*/, unsigned int /*slot*/) {}
-
-    void Exec(unsigned int slot, double x, double weight) { fill(slots_[slot].bins, axes_, {x}, weight); }
-    void Exec(unsigned int slot, double x, double y, double weight) { fill(slots_[slot].bins, axes_, {x, y}, weight); }
-
-    void Finalize() {
-        resize(*total_, axes_);
-        for (const auto& slot : slots_)
-            add(slot.bins, *total_);
-    }
-    std::string GetActionName() const { return "Histogram"; }
-
-  private:
-    struct alignas(64) Slot { // a cache line of its own
-        Bins bins;
-    };
-
-    std::array<RegularAxis, N> axes_;
-    std::vector<Slot> slots_;
-    std::shared_ptr<Bins> total_;
-};
-
-/// An axis, and the element of a vector that is filled along it.
-struct ElementAxis {
-    std::size_t element;
-    std::array<RegularAxis, 1> axis;
-};
-
-/// Fills histograms of elements of a vector.
-class VectorFiller : public ROOT::Detail::RDF::RActionImpl<VectorFiller> {
-  public:
     using Result_t = std::vector<Bins>;
 
-    VectorFiller(const std::vector<ElementAxis>& axes, unsigned int slots)
-        : axes_(axes), slots_(slots), total_(std::make_shared<Result_t>()) {}
+    /// A histogram, and the element of a vector that it is filled with, if there is one.
+    struct Target {
+        std::array<RegularAxis, N> axes;
+        std::size_t element = 0;
+    };
 
-    VectorFiller MakeNew(void* result, std::string_view /*variation*/) {
-        VectorFiller other(axes_, static_cast<unsigned int>(slots_.size()));
+    Filler(const std::vector<Target>& targets, std::size_t n_factors, unsigned int slots)
+        : targets_(targets), n_factors_(n_factors), is_nominal_(true), slots_(slots),
+          total_(std::make_shared<Result_t>()) {}
+
+    /// The same in another universe, with the first weight alone.
+    Filler MakeNew(void* result, std::string_view /*variation*/) {
+        Filler other(targets_, n_factors_, static_cast<unsigned int>(slots_.size()));
+        other.is_nominal_ = false;
         other.total_ = *static_cast<std::shared_ptr<Result_t>*>(result);
         return other;
     }
@@ -170,36 +174,58 @@ class VectorFiller : public ROOT::Detail::RDF::RActionImpl<VectorFiller> {
     std::shared_ptr<Result_t> GetResultPtr() const { return total_; }
     void Initialize() {
         for (auto& slot : slots_)
-            resize_all(slot.histograms);
+            for (const auto& target : targets_)
+                slot.sums.emplace_back(target.axes, is_nominal_ ? 1 + n_factors_ : 1);
     }
     void InitTask(TTreeReader* /*reader*/, unsigned int /*slot*/) {}
-    void Exec(unsigned int slot, const ROOT::RVecD& values, double weight) {
-        for (std::size_t i = 0; i < axes_.size(); ++i)
-            fill(slots_[slot].histograms[i], axes_[i].axis, {values.at(axes_[i].element)}, weight);
+
+    void Exec(unsigned int slot, double x, double weight, const ROOT::RVecD& factors = {}) {
+        slots_[slot].sums[0].fill({x}, weight, factors);
     }
+    void Exec(unsigned int slot, double x, double y, double weight, const ROOT::RVecD& factors = {}) {
+        slots_[slot].sums[0].fill({x, y}, weight, factors);
+    }
+    void Exec(unsigned int slot, const ROOT::RVecD& values, double weight, const ROOT::RVecD& factors = {}) {
+        for (std::size_t i = 0; i < targets_.size(); ++i)
+            slots_[slot].sums[i].fill({values.at(targets_[i].element)}, weight, factors);
+    }
+
     void Finalize() {
-        resize_all(*total_);
-        for (const auto& slot : slots_)
-            for (std::size_t i = 0; i < axes_.size(); ++i)
-                add(slot.histograms[i], (*total_)[i]);
+        auto& all = slots_[0].sums;
+        for (std::size_t i = 0; i < targets_.size(); ++i) {
+            for (std::size_t slot = 1; slot < slots_.size(); ++slot)
+                all[i].add(slots_[slot].sums[i]);
+            all[i].append_to(*total_);
+        }
+        slots_.clear();
     }
     std::string GetActionName() const { return "Histograms"; }
 
   private:
     struct alignas(64) Slot { // a cache line of its own
-        Result_t histograms;
+        std::vector<Sums<N>> sums;
     };
 
-    void resize_all(Result_t& histograms) const {
-        histograms.resize(axes_.size());
-        for (std::size_t i = 0; i < axes_.size(); ++i)
-            resize(histograms[i], axes_[i].axis);
-    }
-
-    std::vector<ElementAxis> axes_;
+    std::vector<Target> targets_;
+    std::size_t n_factors_;
+    bool is_nominal_;
     std::vector<Slot> slots_;
     std::shared_ptr<Result_t> total_;
 };
+
+/// Book histograms.
+/// @tparam Columns types of the columns that tell where an event is
+template <std::size_t N, typename... Columns>
+ROOT::RDF::RResultPtr<std::vector<Bins>> book(ROOT::RDF::RNode& node,
+                                              const std::vector<typename Filler<N>::Target>& targets,
+                                              std::vector<std::string> columns, const Weights& weights) {
+    Filler<N> filler(targets, weights.n_factors, node.GetNSlots());
+    columns.push_back(weights.column);
+    if (weights.n_factors == 0)
+        return node.Book<Columns..., double>(std::move(filler), columns);
+    columns.push_back(weights.factors);
+    return node.Book<Columns..., double, ROOT::RVecD>(std::move(filler), columns);
+}
 
 /// Counts events with values that are not finite.
 class NotFiniteCounter : public ROOT::Detail::RDF::RActionImpl<NotFiniteCounter> {
@@ -288,6 +314,12 @@ class Taker : public ROOT::Detail::RDF::RActionImpl<Taker> {
 
 } // namespace
 
+ROOT::RDF::RNode filter(ROOT::RDF::RNode node, const std::string& column) {
+    if (const auto type = node.GetColumnType(column); type != "bool")
+        throw std::runtime_error("a condition of type " + type + " does not evaluate to bool");
+    return node.Filter([](bool passes) { return passes; }, {column});
+}
+
 ROOT::RDF::RResultPtr<ULong64_t> count(ROOT::RDF::RNode node) {
     return node.Count();
 }
@@ -300,26 +332,25 @@ ROOT::RDF::RResultPtr<std::map<std::string, ULong64_t>> count_by_file(ROOT::RDF:
     return node.Book<>(FileCounter(node.GetNSlots()));
 }
 
-ROOT::RDF::RResultPtr<Bins> histogram(ROOT::RDF::RNode node, const RegularAxis& axis, const std::string& column,
-                                      const std::string& weight) {
-    return node.Book<double, double>(Filler<1>({axis}, node.GetNSlots()), {column, weight});
+ROOT::RDF::RResultPtr<std::vector<Bins>> histogram(ROOT::RDF::RNode node, const RegularAxis& axis,
+                                                   const std::string& column, const Weights& weights) {
+    return book<1, double>(node, {{{axis}}}, {column}, weights);
 }
 
-ROOT::RDF::RResultPtr<Bins> histogram(ROOT::RDF::RNode node, const RegularAxis& x_axis, const std::string& x_column,
-                                      const RegularAxis& y_axis, const std::string& y_column,
-                                      const std::string& weight) {
-    return node.Book<double, double, double>(Filler<2>({x_axis, y_axis}, node.GetNSlots()),
-                                             {x_column, y_column, weight});
+ROOT::RDF::RResultPtr<std::vector<Bins>> histogram(ROOT::RDF::RNode node, const RegularAxis& x_axis,
+                                                   const std::string& x_column, const RegularAxis& y_axis,
+                                                   const std::string& y_column, const Weights& weights) {
+    return book<2, double, double>(node, {{{x_axis, y_axis}}}, {x_column, y_column}, weights);
 }
 
 ROOT::RDF::RResultPtr<std::vector<Bins>> histograms(ROOT::RDF::RNode node, const std::vector<RegularAxis>& axes,
                                                     const std::string& column, const std::vector<std::size_t>& elements,
-                                                    const std::string& weight) {
-    std::vector<ElementAxis> of_elements;
-    of_elements.reserve(axes.size());
+                                                    const Weights& weights) {
+    std::vector<Filler<1>::Target> targets;
+    targets.reserve(axes.size());
     for (std::size_t i = 0; i < axes.size(); ++i)
-        of_elements.push_back({elements.at(i), {axes[i]}});
-    return node.Book<ROOT::RVecD, double>(VectorFiller(of_elements, node.GetNSlots()), {column, weight});
+        targets.push_back({{axes[i]}, elements.at(i)});
+    return book<1, ROOT::RVecD>(node, targets, {column}, weights);
 }
 
 ROOT::RDF::RResultPtr<ULong64_t> count_not_finite(ROOT::RDF::RNode node, const std::vector<std::string>& columns) {
@@ -331,10 +362,6 @@ ROOT::RDF::RResultPtr<MatchedEvents> take(ROOT::RDF::RNode node, const std::stri
 }
 
 ROOT::RDF::Experimental::RResultMap<ULong64_t> variations(ROOT::RDF::RResultPtr<ULong64_t> result) {
-    return ROOT::RDF::Experimental::VariationsFor(std::move(result));
-}
-
-ROOT::RDF::Experimental::RResultMap<Bins> variations(ROOT::RDF::RResultPtr<Bins> result) {
     return ROOT::RDF::Experimental::VariationsFor(std::move(result));
 }
 

@@ -1,5 +1,8 @@
 #include "ttbar/weights.hpp"
 
+#include <stdexcept>
+#include <string>
+
 namespace ttbar {
 
 ROOT::RVecD btag_weights(const ROOT::RVecF& pt, const ROOT::RVecI& selected, int n_jets, double slope) {
@@ -10,6 +13,17 @@ ROOT::RVecD btag_weights(const ROOT::RVecF& pt, const ROOT::RVecI& selected, int
         weights[2 * i + 1] = 1. - shift;
     }
     return weights;
+}
+
+ROOT::RVecD weight_factors(std::initializer_list<WeightFactors> sources) {
+    ROOT::RVecD all;
+    for (const auto& [number, values] : sources) {
+        if (values.size() != number)
+            throw std::runtime_error("a weight variation has " + std::to_string(values.size()) + " factors, not " +
+                                     std::to_string(number));
+        all.insert(all.end(), values.begin(), values.end());
+    }
+    return all;
 }
 
 ROOT::RVecD varied_weights(double nominal, const ROOT::RVecD& factors) {

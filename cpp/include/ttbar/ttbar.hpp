@@ -4,6 +4,7 @@
 
 #include "actions.hpp"
 #include "agc_v2.hpp"
+#include "compiled_nodes.hpp"
 #include "forest.hpp"
 #include "jet_assignment.hpp"
 #include "jet_energy.hpp"

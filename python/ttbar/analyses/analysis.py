@@ -26,6 +26,9 @@ PSEUDODATA = "pseudodata"
 WEIGHT = "weight"
 """Column of the weight of an event."""
 
+WEIGHT_FACTORS = "weight_factors"
+"""Column of the factors of all weight variations."""
+
 PARITIES = ("even", "odd")
 """Halves of the events, by their numbers."""
 
@@ -385,6 +388,11 @@ class Analysis:
         return tuple(name for vary in varies for each in vary.systematics for name in each.variations)
 
     @property
+    def weights(self) -> tuple[str, ...]:
+        """Variations in which events have other weights, in the order of their factors."""
+        return tuple(name for v in self.weight_variations for each in v.systematics for name in each.variations)
+
+    @property
     def histograms(self) -> tuple[tuple[Region, Histogram], ...]:
         """All histograms, with their regions."""
         return tuple((region, histogram) for region in self.regions for histogram in region.histograms)
@@ -422,7 +430,7 @@ class Analysis:
     def reserved(self) -> frozenset[str]:
         """Names that no column of a file can have: RDataFrame would take them for it in expressions."""
         steps = (*self.nodes, *(definition for region in self.regions for definition in region.definitions))
-        columns = {*self.columns, WEIGHT, *(step.column for step in steps if isinstance(step, Define))}
+        columns = {*self.columns, WEIGHT, WEIGHT_FACTORS, *(step.column for step in steps if isinstance(step, Define))}
         return frozenset(name for text in self.expressions for name in identifiers(text)) - columns
 
     @cached_property
@@ -572,7 +580,8 @@ class Analysis:
 
     def _check_columns(self) -> None:
         """Check names of columns: what the graph defines may not be what it reads."""
-        shared = [*self.columns, WEIGHT, *(node.column for node in self.nodes if isinstance(node, Define))]
+        defined_for_all = (node.column for node in self.nodes if isinstance(node, Define))
+        shared = [*self.columns, WEIGHT, WEIGHT_FACTORS, *defined_for_all]
         _require_unique("columns", shared)
         own = [[definition.column for definition in region.definitions] for region in self.regions]
         for region, columns in zip(self.regions, own, strict=True):

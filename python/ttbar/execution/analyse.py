@@ -1,11 +1,11 @@
 """What the event loop computes of a unit: histograms and cutflow, or nothing but the reading."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 from ttbar import worker
-from ttbar.analyses.analysis import NOMINAL, WEIGHT, Analysis, Axis, Histogram
+from ttbar.analyses.analysis import NOMINAL, WEIGHT, WEIGHT_FACTORS, Analysis, Axis, Histogram
 from ttbar.errors import AnalysisError
 from ttbar.execution.graph import Graph, book
 from ttbar.execution.histograms import as_array
@@ -59,10 +59,13 @@ def analyse(unit: Unit, tree: str, analysis: Analysis, seed: int) -> Partial:
         counts = {cut: root.ttbar.count(root.RDF.AsRNode(node)) for cut, node in graph.cuts.items()}
         selected = [root.ttbar.count_by_file(root.RDF.AsRNode(node)) for node in graph.regions.values()]
         not_finite = _count_not_finite(root, graph)
+        weights = analysis.weights if varied else ()
         filled = [
             booked
             for region in analysis.regions
-            for booked in book_histograms(graph.regions[region.name], region.histograms, analysis.elements(region))
+            for booked in book_histograms(
+                graph.regions[region.name], region.histograms, analysis.elements(region), len(weights)
+            )
         ]
         root.ttbar.report_progress(counts["all"], worker.counter_address())
 
@@ -72,12 +75,12 @@ def analyse(unit: Unit, tree: str, analysis: Analysis, seed: int) -> Partial:
 
             def collect() -> dict[str, Any]:
                 cutflow = _cutflow(all_counts, analysis.universes if varied else ())
-                bins = {
-                    (histogram, str(key).rpartition(":")[2]): content
-                    for together, results in all_filled
-                    for key in results.GetKeys()
-                    for histogram, content in zip(together, _each(results[key]), strict=True)
-                }
+                bins: dict[tuple[Histogram, str], Any] = {}
+                for together, results in all_filled:
+                    for key in results.GetKeys():
+                        universe = str(key).rpartition(":")[2]
+                        variations = (NOMINAL, *weights) if universe == NOMINAL else (universe,)
+                        bins.update(zip(product(together, variations), results[key], strict=True))
                 _require_every_event(analysis, cutflow, bins)
                 anomalies = {}
                 for what, cut, found in chain(_of_columns(not_finite), _of_histograms(analysis, bins)):
@@ -136,27 +139,31 @@ def read_columns(unit: Unit, tree: str, columns: Sequence[str]) -> Partial:
 
 
 def book_histograms(
-    node: Any, histograms: Iterable[Histogram], elements: Mapping[str, tuple[str, int]]
+    node: Any, histograms: Iterable[Histogram], elements: Mapping[str, tuple[str, int]], n_factors: int
 ) -> Iterator[tuple[tuple[Histogram, ...], Any]]:
     """Book histograms; those of the elements of a vector are filled together.
 
     Parameters
     ----------
     node
-        The events, with all columns of the histograms and the weight.
+        The events, with all columns of the histograms, the weight and, if there are any, its factors.
     histograms : iterable of Histogram
         What to fill.
     elements : mapping of str to tuple
         As `Analysis.elements` gives it.
+    n_factors : int
+        Number of factors that the weight is varied with.
 
     Yields
     ------
     histograms : tuple of Histogram
         One, or several.
     bins
-        A result of `ttbar::histogram`, or of `ttbar::histograms`.
+        A result of `ttbar::histogram`, or of `ttbar::histograms`: for each of them, one for each weight.
     """
     root = load_root()
+    weights = root.ttbar.Weights()
+    weights.column, weights.factors, weights.n_factors = WEIGHT, WEIGHT_FACTORS, n_factors
     node = root.RDF.AsRNode(node)
     of_vector: dict[str, list[Histogram]] = {}
     for histogram in histograms:
@@ -165,11 +172,11 @@ def book_histograms(
             of_vector.setdefault(elements[first.column][0], []).append(histogram)
         else:
             quantities = chain.from_iterable((_regular(root, axis), axis.column) for axis in histogram.axes)
-            yield (histogram,), root.ttbar.histogram(node, *quantities, WEIGHT)
+            yield (histogram,), root.ttbar.histogram(node, *quantities, weights)
     for column, together in of_vector.items():
         axes = [histogram.axes[0] for histogram in together]
         regular, positions = [_regular(root, axis) for axis in axes], [elements[axis.column][1] for axis in axes]
-        yield tuple(together), root.ttbar.histograms(node, regular, column, positions, WEIGHT)
+        yield tuple(together), root.ttbar.histograms(node, regular, column, positions, weights)
 
 
 def _regular(root: Any, axis: Axis) -> Any:
@@ -177,11 +184,6 @@ def _regular(root: Any, axis: Axis) -> Any:
     cpp = root.ttbar.RegularAxis()
     cpp.bins, cpp.low, cpp.high, cpp.flow = axis.bins, axis.low, axis.high, axis.flow
     return cpp
-
-
-def _each(bins: Any) -> Any:
-    """One `ttbar::Bins` as a sequence, and several as they are."""
-    return (bins,) if hasattr(bins, "variances") else bins
 
 
 def _cutflow(counts: Mapping[str, Any], universes: Iterable[str]) -> dict[str, dict[str, int]]:

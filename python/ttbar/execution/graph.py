@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from ttbar.analyses.analysis import SEED, WEIGHT, Analysis, Cut, Define, Node, Vary, identifiers
+from ttbar.analyses.analysis import SEED, WEIGHT, WEIGHT_FACTORS, Analysis, Cut, Define, Node, Vary, identifiers
+from ttbar.library import load_root
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Graph:
     cuts: dict[str, Any] = field(default_factory=dict)
     """The events after each of the analysis' cuts; `all` are those before."""
     regions: dict[str, Any] = field(default_factory=dict)
-    """The events of each region, with the columns of its histograms and the weight."""
+    """The events of each region, with the columns of its histograms, the weight and, if they vary, its factors."""
     first_reads: list[tuple[str, Any, tuple[str, ...]]] = field(default_factory=list)
     """Nodes whose expressions read columns that none before has read, with their last cut, and these columns."""
 
@@ -42,13 +43,16 @@ class Graph:
         node
             Where they end.
         """
+        root = load_root()
         for step in steps:
             self._note_reads(node, step.condition if isinstance(step, Cut) else step.expression)
             match step:
                 case Define():
                     node = define(node, step.column, self._text(step.expression))
                 case Cut():
-                    node = self.cuts[step.name] = node.Filter(self._text(step.condition))
+                    passes = f"passes_cut_{len(self.cuts)}"
+                    node = define(node, passes, self._text(step.condition))
+                    node = self.cuts[step.name] = root.ttbar.filter(root.RDF.AsRNode(node), passes)
                 case Vary() if self.varied:
                     names = [name for systematic in step.systematics for name in systematic.variations]
                     node = node.Vary(step.column, self._text(step.expression), names, step.name)
@@ -87,9 +91,12 @@ def book(events: Any, analysis: Analysis, *, varied: bool, seed: int) -> Graph:
     """
     graph = Graph(analysis, seed, varied, cuts={"all": events})
     node = graph.add(events, (*analysis.nodes, Define(WEIGHT, analysis.weight)))
-    for variation in analysis.weight_variations:
-        factors = f"ttbar::varied_weights({WEIGHT}, {variation.factors})"
-        node = graph.add(node, (Vary(variation.name, WEIGHT, factors, variation.systematics),))
+    if varied and analysis.weights:
+        sources = (
+            f"{{{sum(len(each.variations) for each in source.systematics)}, {source.factors}}}"
+            for source in analysis.weight_variations
+        )
+        node = graph.add(node, (Define(WEIGHT_FACTORS, f"ttbar::weight_factors({{{', '.join(sources)}}})"),))
     for region in analysis.regions:
         graph.regions[region.name] = graph.add(node, (Cut(region.name, region.condition), *region.definitions))
     return graph

@@ -17,6 +17,13 @@ from ttbar.inputs.check_file import has_changed, name_in_root
 from ttbar.library import code_id, declare, load_root
 from ttbar.reading import require_file
 
+TASK_ENTRIES = 50_000
+"""A thread takes so many events at once or more: a tree with 900 branches is opened anew for each part, which takes as
+long as some thousand events."""
+
+MOST_TASKS = 10
+"""A unit is divided into so many parts for each thread at most, as ROOT would always do."""
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -251,8 +258,27 @@ def by_file(unit: Unit, counts: Sequence[Any]) -> dict[str, int]:
     }
 
 
+def tasks_for_each_thread(entries: int, threads: int) -> int:
+    """Find the number of parts that a unit is divided into for each thread.
+
+    Parameters
+    ----------
+    entries : int
+        Events of the unit.
+    threads : int
+        Number of threads; 0 without multi-threading.
+
+    Returns
+    -------
+    int
+        At least one.
+    """
+    return max(1, min(MOST_TASKS, entries // (TASK_ENTRIES * max(1, threads))))
+
+
 def _events(root: Any, unit: Unit, tree: str, sources: Sequence[str]) -> Any:
     """A dataframe of the events of a unit."""
+    root.ROOT.TTreeProcessorMT.SetTasksPerWorkerHint(tasks_for_each_thread(unit.entries, root.GetThreadPoolSize()))
     if unit.entry_range is None:
         return root.RDataFrame(tree, sources)
     chosen = root.RDF.Experimental.RDatasetSpec()

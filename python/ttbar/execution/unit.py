@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ttbar import worker
 from ttbar.errors import AnalysisError
+from ttbar.execution.histograms import added
 from ttbar.inputs.files import CheckedFile
 
 
@@ -119,7 +120,7 @@ class Partial:
             _added(self.processed, other.processed),
             {universe: _added(cuts, other.cutflow[universe]) for universe, cuts in self.cutflow.items()},
             _added(self.selected, other.selected),
-            {key: histogram + other.histograms[key] for key, histogram in self.histograms.items()},
+            {key: added(histogram, other.histograms[key]) for key, histogram in self.histograms.items()},
             _added(self.anomalies, other.anomalies),
             self.records + other.records,
         )

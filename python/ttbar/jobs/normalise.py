@@ -9,7 +9,7 @@ import hist
 from numpy.typing import NDArray
 
 from ttbar.analyses.analysis import NOMINAL, PSEUDODATA, Analysis, Histogram, histogram_name
-from ttbar.execution.histograms import PARTS
+from ttbar.execution.histograms import SUMS
 from ttbar.execution.unit import Partial
 from ttbar.inputs.files import CheckedSample
 
@@ -38,7 +38,7 @@ def as_hist(bins: NDArray[Any], histogram: Histogram) -> hist.Hist[Any]:
         storage=hist.storage.Weight(),
     )
     view: Any = result.view(flow=True)
-    for part, content in zip(PARTS, bins, strict=True):
+    for part, content in zip(SUMS, bins, strict=False):
         view[part] = content
     return result
 
