@@ -66,30 +66,28 @@ def test_what_goes_on_meanwhile_is_no_step_and_ends_with_its_future():
     assert [step.name for step in timeline.steps] == ["start", "fit"]
 
 
-def test_work_that_overlaps_is_in_lanes_of_its_own():
+def test_work_is_in_the_lane_of_its_process_with_its_phases_one_after_the_other():
     timeline = Timeline("start")
     timeline._start -= 10  # so that there is a past for the work to have been done in
-    timeline.worked("a", {"booking": 1.0, "loop": 4.0}, files=["a.root"])
-    timeline.worked("b", {"booking": 1.0, "loop": 2.0})
-    timeline._start -= 4
-    timeline.worked("c", {"booking": 0.0, "loop": 3.5})
-    lanes = {span.name: span.lane for span in timeline.work if span.name in "abc"}
-    assert lanes == {"a": "worker 1", "b": "worker 2", "c": "worker 1"}
-    first, booking, loop, *_ = timeline.work
+    timeline.worked("b", "host:2", {"booking": 1.0, "loop": 2.0})
+    timeline.worked("a", "host:1", {"booking": 1.0, "loop": 4.0}, files=["a.root"])
+    first, booking, loop, other, *_ = timeline.work
+    assert [first.lane, booking.lane, loop.lane, other.lane] == ["host:1"] * 3 + ["host:2"]
     assert first.details == {"files": ["a.root"]}
     assert (booking.name, booking.start_s, booking.wall_s) == ("booking", first.start_s, 1.0)
+    assert loop.start_s == booking.end_s
     assert loop.end_s == pytest.approx(first.end_s)
 
 
 def test_a_trace_has_a_thread_for_each_lane_in_microseconds():
     timeline = Timeline("start")
     timeline._start -= 2
-    timeline.worked("ttbar__nominal", {"loop": 0.5}, files=["x.root"])
+    timeline.worked("ttbar__nominal", "host:1", {"loop": 0.5}, files=["x.root"])
     events = trace([*timeline.steps, *timeline.work])["traceEvents"]
     names = {event["tid"]: event["args"]["name"] for event in events if event["ph"] == "M"}
-    assert list(names.values()) == [PROGRAM, "worker 1"]
+    assert list(names.values()) == [PROGRAM, "host:1"]
     (unit,) = (event for event in events if event["name"] == "ttbar__nominal")
-    assert names[unit["tid"]] == "worker 1"
+    assert names[unit["tid"]] == "host:1"
     assert unit["dur"] == pytest.approx(0.5e6)
     assert unit["ts"] == pytest.approx(1.5e6, rel=0.1)
     assert unit["args"] == {"files": ["x.root"]}

@@ -50,7 +50,9 @@ def result() -> Partial:
             filled[definition.name, variation] = np.zeros(shape(definition))
             filled[definition.name, variation][:, 1:4, 2] = [1 / 3, 1, 1e-300]
     cutflow = {universe: dict.fromkeys(agc_v1.cuts, 3) for universe in universes}
-    return Partial(Cost(0.1, loop_wall_s=1 / 3, bytes_read=7), {"/a.root": 10}, cutflow, {"/a.root": 3}, filled)
+    return Partial(
+        {"host:1": Cost(0.1, loop_wall_s=1 / 3, bytes_read=7)}, {"/a.root": 10}, cutflow, {"/a.root": 3}, filled
+    )
 
 
 @pytest.fixture
@@ -102,7 +104,9 @@ HOSTILE = {
     "a changed digit": lambda path: path.write_text(
         path.read_text().replace("0.3333333333333333", "0.3333333333333334", 1)
     ),
-    "another version": lambda path: path.write_text(path.read_text().replace('"version": 3', '"version": 4')),
+    "another version": lambda path: path.write_text(
+        path.read_text().replace(f'"version": {kept.VERSION}', '"version": 0')
+    ),
     "deep": lambda path: path.write_text("[" * 100_000),
     "huge": lambda path: os.truncate(path, MAX_BYTES + 1),
     "a number": lambda path: path.write_text("1"),
@@ -112,7 +116,8 @@ HOSTILE = {
     "fewer events": changed(processed={"/a.root": 9}),
     "counts are text": changed(selected={"/a.root": "3"}),
     "counts are a list": changed(selected=[3]),
-    "cost is unknown": changed(cost={"x": 1}),
+    "cost is unknown": changed(costs={"host:1": {"x": 1}}),
+    "cost is of no process": changed(costs={"x": 1}),
     "no cutflow": changed(cutflow={}),
     "unknown part": changed(evil=1),
     "records": changed(records=[1]),

@@ -119,7 +119,7 @@ def test_no_outdated_or_damaged_skim_is_used(toy, tmp_path):
 
 def test_the_code_is_part_of_what_a_skim_is_made_from(monkeypatch, tmp_path):
     from ttbar.execution.skim import Skims
-    from ttbar.execution.unit import Cost, Partial, Unit
+    from ttbar.execution.unit import Partial, Unit
     from ttbar.execution.write_skim import skim_path
     from ttbar.inputs.files import CheckedFile
 
@@ -127,7 +127,7 @@ def test_the_code_is_part_of_what_a_skim_is_made_from(monkeypatch, tmp_path):
     unit = Unit("ttbar", "nominal", (file,))
     skims = Skims(tmp_path, "TTree", "Events", agc_v1.analysis, "code")
     skim_path(tmp_path, unit).write_bytes(b"events")
-    skims.save(unit, Partial(Cost(), {"/in.root": 10}, {}, {"/in.root": 3}))
+    skims.save(unit, Partial({}, {"/in.root": 10}, {}, {"/in.root": 3}))
     loaded = skims.load(unit)
     assert (loaded.processed, loaded.selected) == ({"/in.root": 10}, {"/in.root": 3})
     for other in (

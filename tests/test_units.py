@@ -16,7 +16,7 @@ from ttbar.errors import AnalysisError
 from ttbar.execution import loop, units
 from ttbar.execution.analyse import read_columns
 from ttbar.execution.histograms import PARTS
-from ttbar.execution.unit import Cost, LoopFailed, Packed, Partial, Unit
+from ttbar.execution.unit import LoopFailed, Packed, Partial, Unit
 from ttbar.execution.units import CrashingFile, divide, process
 from ttbar.executors import Executor, LocalExecutor
 from ttbar.inputs.check_file import MAX_PARTS, check_file
@@ -168,7 +168,7 @@ def made_up(unit):
     first = unit.entry_range[0] if unit.entry_range else 0
     value = np.zeros((len(PARTS), 3))
     value[0] = 10.0 ** ((first + int(unit.files[0].path[-6])) % 100 - 50) / 3, 1e50, -1e50
-    return Partial(Cost(), unit.expected, {"nominal": {"all": unit.entries}}, {}, {("h", "nominal"): value})
+    return Partial({}, unit.expected, {"nominal": {"all": unit.entries}}, {}, {("h", "nominal"): value})
 
 
 def processed(function, samples, seed=1, skip_bad=False, **options):

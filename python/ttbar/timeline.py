@@ -12,12 +12,6 @@ from ttbar import process
 PROGRAM = "program"
 """The lane of the steps of the program itself, which follow each other without a gap."""
 
-WORKER = "worker"
-"""Begins the names of the lanes of those that are given work."""
-
-SLACK_S = 0.1
-"""Ends are noted so much later at most: work that overlaps by less was done one after the other."""
-
 
 @dataclass(frozen=True)
 class Span:
@@ -57,7 +51,7 @@ class Timeline:
         self._start = time.perf_counter() - age
         self._steps: list[Span] = []
         self._others: list[Span] = []
-        self._work: list[tuple[Span, Mapping[str, float]]] = []
+        self._work: list[Span] = []
         self._step, self._begun = step, 0.0
 
     @property
@@ -90,20 +84,26 @@ class Timeline:
         start = self.elapsed
         future.add_done_callback(lambda _: self._others.append(Span(name, name, start, self.elapsed - start)))
 
-    def worked(self, name: str, phases: Mapping[str, float], **details: Any) -> None:
+    def worked(self, name: str, lane: str, phases: Mapping[str, float], **details: Any) -> None:
         """Note that work has ended that was given to somebody.
 
         Parameters
         ----------
         name : str
             What it is called.
+        lane : str
+            Who has done it.
         phases : mapping of str to float
             What it was made of, with the seconds of each.
         **details
             What else is known of it.
         """
         seconds = sum(phases.values())
-        self._work.append((Span(name, WORKER, self.elapsed - seconds, seconds, details), phases))
+        start = self.elapsed - seconds
+        self._work.append(Span(name, lane, start, seconds, details))
+        for phase, part in phases.items():
+            self._work.append(Span(phase, lane, start, part))
+            start += part
 
     @property
     def steps(self) -> list[Span]:
@@ -117,18 +117,8 @@ class Timeline:
 
     @property
     def work(self) -> list[Span]:
-        """What others were given, and the phases of it, each in a lane where nothing else was done meanwhile."""
-        spans, free_from = [], list[float]()
-        for work, phases in sorted(self._work, key=lambda each: each[0].start_s):
-            free = (lane for lane, end in enumerate(free_from) if end < work.start_s + SLACK_S)
-            lane = next(free, len(free_from))
-            free_from[lane : lane + 1] = [work.end_s]
-            name, start = f"{WORKER} {lane + 1}", work.start_s
-            spans.append(Span(work.name, name, start, work.wall_s, work.details))
-            for phase, seconds in phases.items():
-                spans.append(Span(phase, name, start, seconds))
-                start += seconds
-        return spans
+        """What others were given, and the phases of it."""
+        return sorted(self._work, key=lambda span: (span.lane, span.start_s, -span.wall_s))
 
 
 def trace(spans: Sequence[Span]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ttbar.execution.unit import Cost, Partial, Unit
 from ttbar.output import written_whole
 from ttbar.reading import read_json
 
-VERSION = 3
+VERSION = 4
 """Version of the layout; a file of another one is not used."""
 
 
@@ -31,7 +31,7 @@ def save(path: Path, result: Partial) -> None:
         The result.
     """
     content = {part.name: getattr(result, part.name) for part in fields(Partial) if part.name != "records"}
-    content["cost"] = asdict(result.cost)
+    content["costs"] = {process: asdict(cost) for process, cost in result.costs.items()}
     content["histograms"] = []
     for (name, variation), histogram in result.histograms.items():
         bins = dict(zip(PARTS, histogram.tolist(), strict=True))
@@ -70,7 +70,8 @@ def load(path: Path, unit: Unit, analysis: Analysis) -> Partial:
     if not isinstance(content, dict) or document.get("sha256") != _digest(json.dumps(content)):
         raise InputError(f"{path} is damaged")
     try:
-        result = Partial(**content | {"cost": Cost(**content["cost"]), "histograms": _histograms(content, analysis)})
+        costs = {process: Cost(**cost) for process, cost in content["costs"].items()}
+        result = Partial(**content | {"costs": costs, "histograms": _histograms(content, analysis)})
         fits = _fits(result, unit, analysis)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):  # this program did not write it
         fits = False

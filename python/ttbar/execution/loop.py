@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+import os
 import resource
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -225,7 +227,7 @@ def run_unit(unit: Unit, tree: str, columns: Mapping[str, str | None], book: Cal
             raise LoopFailed(f"{number} events of {file.path} were processed where {expected} were expected")
         if has_changed(file):
             raise LoopFailed(f"{file.source} has disappeared or changed since it was checked")
-    return Partial(cost, events_by_file, **results)
+    return Partial({f"{socket.gethostname()}:{os.getpid()}": cost}, events_by_file, **results)
 
 
 def by_file(unit: Unit, counts: Sequence[Any]) -> dict[str, int]:

@@ -71,7 +71,7 @@ class Skims:
             processed, selected = record["processed"], record["selected"]
         except (InputError, KeyError):
             return None
-        return Partial(Cost(), {file.path: processed}, {}, {file.path: selected})
+        return Partial({}, {file.path: processed}, {}, {file.path: selected})
 
     def describe(self, sample: CheckedSample, file: CheckedFile) -> dict[str, Any]:
         """The entry of the skim of a file in a data set file."""

@@ -6,7 +6,7 @@ add up, in any order, to the same whole. Both are plain data: they go to other m
 
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -94,7 +94,8 @@ class Cost:
 class Partial:
     """What a unit contributes to the results of its sample; not normalised."""
 
-    cost: Cost
+    costs: Mapping[str, Cost]
+    """What it cost in each process, `host:pid`."""
     processed: Mapping[str, int]
     """Events by file."""
     cutflow: Mapping[str, Mapping[str, int]]
@@ -109,6 +110,11 @@ class Partial:
     """Where single events are wanted: arrays of them, in any order."""
 
     @property
+    def cost(self) -> Cost:
+        """What it cost."""
+        return sum(self.costs.values(), Cost())
+
+    @property
     def events(self) -> int:
         """Number of events."""
         return sum(self.processed.values())
@@ -116,7 +122,7 @@ class Partial:
     def __add__(self, other: "Partial") -> "Partial":
         """Merge the results of two units of a sample."""
         return Partial(
-            self.cost + other.cost,
+            added_costs([self.costs, other.costs]),
             _added(self.processed, other.processed),
             {universe: _added(cuts, other.cutflow[universe]) for universe, cuts in self.cutflow.items()},
             _added(self.selected, other.selected),
@@ -146,6 +152,26 @@ class Packed:
             for key, (shape, packed) in self.histograms.items()
         }
         return replace(self.partial, histograms=arrays)
+
+
+def added_costs(costs: Iterable[Mapping[str, Cost]]) -> dict[str, Cost]:
+    """Add up costs by process.
+
+    Parameters
+    ----------
+    costs : iterable of mapping of str to Cost
+        Costs by process.
+
+    Returns
+    -------
+    dict of str to Cost
+        Their sums.
+    """
+    sums: dict[str, Cost] = {}
+    for each in costs:
+        for process, cost in each.items():
+            sums[process] = sums.get(process, Cost()) + cost
+    return sums
 
 
 def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

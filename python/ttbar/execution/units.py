@@ -154,7 +154,7 @@ def process(
     skip_bad: bool,
     store: Store | None = None,
     division: Callable[[CheckedSample], Iterable[Unit]] = divide,
-    ran: Callable[[Unit, Cost], object] = lambda unit, cost: None,
+    ran: Callable[[Unit, Mapping[str, Cost]], object] = lambda unit, costs: None,
 ) -> tuple[list[CheckedSample], dict[str, Partial]]:
     """Process all units of samples, and merge their results by sample.
 
@@ -351,7 +351,7 @@ class _Processing:
         skip_bad: bool,
         store: Store | None,
         display: Display,
-        ran: Callable[[Unit, Cost], object] = lambda unit, cost: None,
+        ran: Callable[[Unit, Mapping[str, Cost]], object] = lambda unit, costs: None,
     ) -> None:
         self._function, self._executor, self._skip_bad = function, executor, skip_bad
         self._store, self._display, self._ran = store, display, ran
@@ -438,7 +438,7 @@ class _Processing:
                 self._store.failed(task.unit)
             self._failed(task, error)
         else:
-            self._ran(task.unit, result.cost)
+            self._ran(task.unit, result.costs)
             if self._store:
                 self._store.save(task.unit, result)
             if task.plan:

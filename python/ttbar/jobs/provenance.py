@@ -16,7 +16,7 @@ from typing import Any
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import AnalysisError
 from ttbar.execution.loop import Ready, peak_memory
-from ttbar.execution.unit import Cost, Partial
+from ttbar.execution.unit import Cost, Partial, added_costs
 from ttbar.inputs.files import CheckedSample
 from ttbar.library import root_version, shipped
 from ttbar.timeline import Span, Timeline
@@ -47,13 +47,14 @@ def measured(
     -------
     dict
         Times, rates and bytes, by their names in `metrics.json`; times of all steps, what went on meanwhile, cost by
-        sample, and the machine.
+        sample and by process, and the machine.
     """
     steps, others = timeline.steps, timeline.others
     seconds = Counter[str]()
     for span in (*steps, *others):
         seconds[f"{span.name}_s"] += span.wall_s  # type: ignore[assignment]
-    cost = sum((partial.cost for partial in partials.values()), Cost(peak_rss_mb=peak_memory() / 1e6))
+    processes = added_costs(partial.costs for partial in partials.values())
+    cost = sum(processes.values(), Cost(peak_rss_mb=peak_memory() / 1e6))
     if workers > 1:  # their times overlap
         cost = replace(cost, loop_wall_s=seconds["process_s"])
     events = sum(partial.events for partial in partials.values())
@@ -71,6 +72,7 @@ def measured(
         "steps": [_when(step) for step in steps],
         "meanwhile": [_when(other) for other in others],
         "samples": {name: {"events": partial.events, **asdict(partial.cost)} for name, partial in partials.items()},
+        "processes": {process: asdict(cost) for process, cost in processes.items()},
         "machine": _machine(),
     }
 

@@ -300,9 +300,11 @@ def _process(
     """Run the event loop on all samples."""
     analysis = options.analysis
 
-    def ran(unit: Unit, cost: Cost) -> None:
-        phases = {"booking": cost.booking_s - cost.jit_s, "compilation": cost.jit_s, "loop": cost.loop_wall_s}
-        timeline.worked(unit.sample, phases, files=[file.source for file in unit.files], entries=unit.entry_range)
+    def ran(unit: Unit, costs: Mapping[str, Cost]) -> None:
+        for process, cost in costs.items():
+            phases = {"booking": cost.booking_s - cost.jit_s, "compilation": cost.jit_s, "loop": cost.loop_wall_s}
+            files = [file.source for file in unit.files]
+            timeline.worked(unit.sample, process, phases, files=files, entries=unit.entry_range)
 
     division = partial(units.divide, unit_events=options.unit_events)
     if options.io_only:
