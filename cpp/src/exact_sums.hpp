@@ -26,7 +26,7 @@ class ExactSums {
     /// @param number how many sums there are
     explicit ExactSums(std::size_t number) : number_(number) {}
 
-    /// Add a number, one of at most 2^42, to a sum.
+    /// Add a number to a sum, which can take 2^42 of them.
     /// @param sum number of the sum
     /// @param x   the number, which must be finite
     void add(std::size_t sum, double x) {
