@@ -71,8 +71,9 @@ def run(paths: Sequence[str], tree: str, model: Path, seed: int, chunks: int | N
             lepton = ak.concatenate([in_double(electrons), in_double(muons)], axis=1)[:, 0]
             stored = in_double(events.Jet, "btagCSVV2")
             n_jets, jet = ak.num(stored.pt), ak.local_index(stored.pt)
-            words = (np.repeat(events[name].to_numpy(), n_jets) for name in ("run", "luminosityBlock", "event"))
-            smeared = ak.unflatten(smearing(*words, ak.flatten(jet).to_numpy(), seed), n_jets)
+            names = ("run", "luminosityBlock", "event")
+            run, block, event = (np.repeat(events[name].to_numpy(), n_jets) for name in names)
+            smeared = ak.unflatten(smearing(run, block, event, ak.flatten(jet).to_numpy(), seed), n_jets)
             scales = {"nominal": 1.0, "pt_scale_up": 1.03, "pt_res_up": smeared}
             filled = {
                 region: hist.Hist(

@@ -1,7 +1,7 @@
 """The forest: what the margins of an event cost, beside xgboost and treelite.
 
-Rows are those of simulated events for the model of agc-v1, random ones for a trained model, and drawn from the model's own
-thresholds for any other. All on one thread, in CPU time.
+Rows are those of simulated events for the model of agc-v1, random ones for a trained model, and drawn from the model's
+own thresholds for any other. All on one thread, in CPU time.
 """
 
 import ctypes
@@ -27,7 +27,7 @@ from ttbar.inputs.dataset import load_dataset
 from ttbar.inputs.delivery import Request, deliver
 from ttbar.library import load_root, shipped
 from ttbar.simulate import simulate
-from ttbar.training import matched_events
+from ttbar.training.match import columns_of, match
 from ttbar.worker import Worker
 
 ROOT_FOLDER = Path(__file__).parents[1]
@@ -142,9 +142,9 @@ def simulated_rows() -> Rows:
         worker.call(loop.initialise, 1, agc_v1)
         dataset = worker.call(simulate, Path(folder), simulated, ["ttbar__nominal"], 1, False)
         samples = load_dataset(dataset, agc_v1.variations)
-        (sample,) = deliver(samples, Request("Events", matched_events.columns_of(agc_v1), patience=600))
+        (sample,) = deliver(samples, Request("Events", columns_of(agc_v1), patience=600))
         unit = Unit("ttbar", "nominal", sample.good)
-        result = worker.call(matched_events.extract, unit, "Events", agc_v1, agc_v1.models[0])
+        result = worker.call(match, unit, "Events", agc_v1, agc_v1.models[0])
     events = np.concatenate(result.records)
     return events["features"].reshape(-1, N_FEATURES)[:N_ROWS]
 

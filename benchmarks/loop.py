@@ -37,7 +37,7 @@ Function = Callable[[Unit], Partial]
 
 
 def read_lazily(unit: Unit, tree: str, analysis: Analysis) -> Partial:
-    """Read the columns of an analysis and compute nothing else: those of leptons first, the others for events with one."""
+    """Read columns and compute nothing else: those of the cut on leptons first, the others for events that pass it."""
 
     def book_reading(events: Any) -> Compile:
         root = load_root()
@@ -140,7 +140,9 @@ def by_format(samples: Mapping[str, CheckedSample], repeat: int) -> Iterator[Fig
         of_loop, of_read = cpu(found[f"{kind} loop"]), cpu(found[f"{kind} lazy"])
         goal = 0.7 if kind == RNTUPLE else None
         yield Figure.of(
-            f"agc-v1: loop on {kind} to {SIMULATED}, CPU", ratios(of_loop, cpu(found[f"{SIMULATED} loop"])), at_most=goal
+            f"agc-v1: loop on {kind} to {SIMULATED}, CPU",
+            ratios(of_loop, cpu(found[f"{SIMULATED} loop"])),
+            at_most=goal,
         )
         yield Figure.of(f"agc-v1: loop to the lazy read on {kind}, CPU", ratios(of_loop, of_read))
 
@@ -153,14 +155,10 @@ def against_coffea(sample: CheckedSample, repeat: int) -> Iterator[Figure]:
     with started(agc_v1, 1) as worker, Worker() as other:
         worker.call(function, unit)
         other.call(coffea_processor.run, paths, TREE, model, SEED, 1)
-        found = in_turns(
-            repeat,
-            {
-                "loop": lambda: worker.call(function, unit),
-                "coffea": lambda: other.call(coffea_processor.run, paths, TREE, model, SEED, None),
-            },
-        )
-    of_loop, of_coffea = found["loop"], found["coffea"]
+        of_loop, of_coffea = [], []
+        for _ in range(repeat):
+            of_loop.append(worker.call(function, unit))
+            of_coffea.append(other.call(coffea_processor.run, paths, TREE, model, SEED, None))
     require_same(of_loop[0], of_coffea[0].histograms)
     seconds = [each.cpu_s for each in of_coffea]
     yield Figure.of("agc-v1: times as fast as coffea, CPU", ratios(seconds, cpu(of_loop)), at_least=15)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,8 +66,7 @@ class Run:
     @classmethod
     def of(cls, output: Path) -> "Run":
         """Run the analysis on the demo data set."""
-        before = set(output.glob("plots/*.png"))
-        for path in before:
+        for path in output.glob("plots/*.png"):
             path.unlink()
         command = Command.of("run", "--output", output)
         first = min(path.stat().st_mtime for path in output.glob("plots/*.png"))
@@ -90,12 +89,12 @@ def figures(full: bool, tell: Tell) -> Iterator[Figure]:
         Run.of(output)
         tell(f"{repeat} demo runs; fit and plots alone")
         histograms = ("--histograms", output / "histograms.root", "--output", output)
-        calls = {
+        calls: dict[str, Callable[[], Any]] = {
             "run": partial(Run.of, output),
             "fit": partial(Command.of, "fit", *histograms),
             "plot": partial(Command.of, "plot", *histograms),
         }
-        found: dict[str, list[Any]] = in_turns(repeat, calls)
+        found = in_turns(repeat, calls)
     runs: list[Run] = found["run"]
     yield Figure.of("demo run: first plot of histograms", [run.plot_s for run in runs], "s", at_most=10)
     yield Figure.of("demo run: page", [run.page_s for run in runs], "s", at_most=20)

@@ -39,7 +39,9 @@ def wide(events: int, analysis: Analysis, kind: str, tell: Tell) -> CheckedSampl
             worker.call(copy, original.parent, dataset.parent, kind)
     samples = load_dataset(dataset, analysis.variations)
     [sample] = deliver(samples, Request("Events", analysis.columns, patience=600))
-    tell(f"{sum(file.size for file in sample.good) / 1e6:,.0f} MB on disk in {dataset.parent}, which stay for next time")
+    tell(
+        f"{sum(file.size for file in sample.good) / 1e6:,.0f} MB on disk in {dataset.parent}, which stay for next time"
+    )
     return sample
 
 
