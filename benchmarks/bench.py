@@ -57,17 +57,18 @@ PEERS = ("coffea", "treelite", "xgboost-cpu")
 def main(full: bool, parts: tuple[str, ...], models: tuple[Path, ...], output: Path) -> None:
     """Measure, print, and write what was found."""
     console = Console(highlight=False)
+    console.width = max(console.width, 100)
     begun, date, load = time.perf_counter(), datetime.now(UTC), os.getloadavg()[0]
 
     def tell(part: str, what: str) -> None:
-        console.print(f"[dim]{time.perf_counter() - begun:5.0f} s  {part}: {what}[/dim]")
+        console.print(f"[dim]{time.perf_counter() - begun:5.0f} s  {part}: {what}[/dim]", soft_wrap=True)
 
     found: list[Figure] = []
     functions = PARTS | {"forest": partial(forest.figures, models=models)}
     for part in parts or PARTS:
         for figure in functions[part](full, partial(tell, part)):
             found.append(replace(figure, part=part))
-            console.print("        ", "  ".join(filter(None, figure.row[:4])))
+            console.print("        ", "  ".join(filter(None, figure.row[:4])), soft_wrap=True)
     with Worker() as worker:
         root = worker.call(root_version)
     about = {
@@ -86,7 +87,7 @@ def main(full: bool, parts: tuple[str, ...], models: tuple[Path, ...], output: P
     for figure in report.with_goals:
         table.add_row(*figure.row)
     console.print(table)
-    console.print(report.summary())
+    console.print(report.summary(), soft_wrap=True)
     output.mkdir(parents=True, exist_ok=True)
     report.write(output / "benchmark.json")
     report.draw(output / "benchmark.png")

@@ -1,7 +1,7 @@
 """What the parts of the benchmark share: figures with their spread and their goals, how they are taken and shown."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -57,7 +57,7 @@ class Figure:
     def row(self) -> tuple[str, str, str, str, str]:
         """The figure, in words: name, what was found, its spread, the goal, and whether it is met."""
         found = f"{shown(self.median)} {self.unit}".rstrip()
-        spread = "" if self.low == self.high else f"{shown(self.low)} to {shown(self.high)}"  # noqa: RUF100
+        spread = "" if self.low == self.high else f"{shown(self.low)} to {shown(self.high)}"
         sign = "≤" if self.at_least is None else "≥"
         goal = "" if self.goal is None else f"{sign} {shown(self.goal)} {self.unit}".rstrip()
         return self.name, found, spread, goal, {None: "", True: "yes", False: "no"}[self.met]
@@ -113,11 +113,17 @@ class Report:
         """The figures that have a goal."""
         return [figure for figure in self.figures if figure.goal is not None]
 
-    def of(self, part: str) -> Iterator[Figure]:
-        """The figures of a part."""
-        return (figure for figure in self.figures if figure.part == part)
+    @property
+    def parts(self) -> list[str]:
+        """The parts that were measured."""
+        return list(dict.fromkeys(figure.part for figure in self.figures))
 
-    def markdown(self, figures: Sequence[Figure]) -> str:
+    def of(self, part: str) -> list[Figure]:
+        """The figures of a part."""
+        return [figure for figure in self.figures if figure.part == part]
+
+    @staticmethod
+    def markdown(figures: Sequence[Figure]) -> str:
         """A table of figures."""
         rows = [COLUMNS, ("---", *["---:"] * 3, "---"), *(figure.row for figure in figures)]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)

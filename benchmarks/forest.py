@@ -135,9 +135,9 @@ def c_api(booster: xgboost.Booster, events: np.ndarray) -> Callable[[], None]:
     return predict
 
 
-def simulated_rows() -> Rows:
+def simulated_rows(number: int) -> Rows:
     """Features of all permutations of simulated events."""
-    simulated = 5 * N_ROWS  # of which one in fifty matches, with twelve rows
+    simulated = 5 * number  # of which one in fifty matches, with twelve rows
     with tempfile.TemporaryDirectory() as folder, Worker() as worker:
         worker.call(loop.initialise, 1, agc_v1)
         dataset = worker.call(simulate, Path(folder), simulated, ["ttbar__nominal"], 1, False)
@@ -146,7 +146,7 @@ def simulated_rows() -> Rows:
         unit = Unit("ttbar", "nominal", sample.good)
         result = worker.call(match, unit, "Events", agc_v1, agc_v1.models[0])
     events = np.concatenate(result.records)
-    return events["features"].reshape(-1, N_FEATURES)[:N_ROWS]
+    return events["features"].reshape(-1, N_FEATURES)[:number]
 
 
 def rows_among_thresholds(booster: xgboost.Booster, random: np.random.Generator) -> Rows:
@@ -170,7 +170,7 @@ def figures(full: bool, tell: Tell, models: Sequence[Path] = ()) -> Iterator[Fig
     with Worker() as worker, tempfile.TemporaryDirectory() as folder:
         tell("the model of agc-v1")
         model = shipped("models", "jet_assignment.json")
-        yield from worker.call(measured, "model of agc-v1", model, simulated_rows(), of_v1, full)
+        yield from worker.call(measured, "model of agc-v1", model, simulated_rows(N_ROWS), of_v1, full)
 
         if full:
             tell("a model of the size of those that are published for agc-v2")
