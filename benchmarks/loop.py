@@ -172,7 +172,7 @@ def require_same(result: Partial, histograms: Mapping[tuple[str, str], Any]) -> 
         values, theirs = ours[0], histograms[key]
         misplaced = np.abs(values - theirs) > 1e-9 * np.abs(values)
         moved = np.abs(values - theirs)[misplaced].sum() / 2
-        assert moved <= max(2.0, 1e-5 * values.sum()), f"{key}: {moved:.1f} events of {values.sum():.0f} differ"
+        assert moved <= max(1.0, 1e-5 * values.sum()), f"{key}: {moved:.1f} events of {values.sum():.0f} differ"
 
 
 def figures(full: bool, tell: Tell) -> Iterator[Figure]:
