@@ -37,8 +37,9 @@ test: setup ## all tests, C++ and Python
 test-pythons: setup ## some tests on each CPython from 3.11 to 3.14 that is here; takes minutes and some GB
 	scripts/test-pythons $(ARGS)
 
-bench: setup ## speed, printed as ratios; takes minutes
-	for benchmark in forest loop workers; do $(BIN)/python benchmarks/$$benchmark.py || exit; done
+bench: setup ## speed beside goals and peers, in ten minutes; ARGS="--full" takes an hour, "--help" says more
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 format: setup ## format and check the code as a commit would
 	$(BIN)/pre-commit run --all-files
@@ -69,7 +70,7 @@ lock: ## write the locks anew from pyproject.toml; ARGS="--upgrade" takes the ne
 	build/lock/bin/pip install --quiet --disable-pip-version-check uv
 	$(compile_lock) pyproject.toml --all-extras --no-emit-package pyspark --no-emit-package py4j -o requirements.lock $(ARGS)
 	echo pyspark | $(compile_lock) - -o requirements-spark.lock $(ARGS)
-	$(compile_lock) --group docs --constraint requirements.lock -o requirements-docs.lock $(ARGS)
+	for group in bench docs; do $(compile_lock) --group $$group --constraint requirements.lock -o requirements-$$group.lock $(ARGS) || exit; done
 
 clean: ## remove what setup has made
 	rm -rf $(ENVIRONMENT) build build-*

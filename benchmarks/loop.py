@@ -1,126 +1,192 @@
-"""Speed of the event loop, as ratios of CPU time in one run.
+"""The event loop, on a sample of which as many events are selected as of real top pairs, in files as wide as real ones.
 
-Simulates a million wide events on first use, then compares the analysis to a loop that only reads its columns, with the
-leptons first, and to the numpy implementation of the tests; and says how long booking takes for nine samples.
-
-    python benchmarks/loop.py [--events N] [--repeat N]
+Read and analysis take turns in one process that has compiled both, so that ratios mean something on a busy machine.
 """
 
-import sys
-import time
-from collections.abc import Callable
-from functools import reduce
-from operator import add
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
-import click
-import platformdirs
-from rich.console import Console
-from rich.table import Table
+import coffea_processor
+import numpy as np
+from figures import Figure, Tell, in_turns, ratios
+from wide_files import COMPRESSIONS, RNTUPLE, SIMULATED, wide
 
-from ttbar import output, simulate
 from ttbar.analyses.agc_v1 import analysis as agc_v1
-from ttbar.analyses.analysis import NOMINAL
+from ttbar.analyses.agc_v2 import analysis as agc_v2
+from ttbar.analyses.analysis import NOMINAL, Analysis
 from ttbar.execution import loop
-from ttbar.execution.analyse import analyse as analyse_unit
+from ttbar.execution.analyse import analyse, read_columns
 from ttbar.execution.graph import book
 from ttbar.execution.loop import Collect, Compile
-from ttbar.execution.unit import Cost, Partial, Unit
-from ttbar.inputs.dataset import load_dataset
-from ttbar.inputs.delivery import Request, deliver
-from ttbar.library import load_root, shipped
+from ttbar.execution.models import model_files
+from ttbar.execution.unit import Partial, Unit
+from ttbar.inputs.files import CheckedSample
+from ttbar.library import load_root
 from ttbar.worker import Worker
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import reference
-from reference_common import read_dataset
+TREE = "Events"
+SEED = 1
+THREADS = (2, 4, 8, 16)
+GOALS = {"agc-v1": 1.6, "agc-v2": 2.5}
+"""CPU time of the loop to that of the lazy read."""
 
-MODEL = shipped("models", "jet_assignment.json")
+Function = Callable[[Unit], Partial]
 
 
-def read_lazily(unit: Unit) -> Partial:
-    """Read the columns of the analysis and compute nothing: leptons first, the others for events with one."""
-    others = [column for column in agc_v1.columns if column not in ("Electron_pt", "Muon_pt")]
+def read_lazily(unit: Unit, tree: str, analysis: Analysis) -> Partial:
+    """Read columns and compute nothing else: those of the cut on leptons first, the others for events that pass it."""
 
     def book_reading(events: Any) -> Compile:
         root = load_root()
-        cuts = book(events, agc_v1, varied=False, seed=1).cuts
-        nodes = {"all": events, "read": cuts["one_lepton"].Filter(f"ttbar::read({', '.join(others)})")}
+        graph = book(events, analysis, varied=False, seed=SEED)
+        read = {name for cut, _, names in graph.first_reads if cut == "all" for name in names}
+        others = ", ".join(name for name in analysis.columns if name not in read)
+        nodes = {"all": events, "read": graph.cuts["one_lepton"].Filter(f"ttbar::read({others})")}
         booked = {name: root.ttbar.count(root.RDF.AsRNode(node)) for name, node in nodes.items()}
 
         def compile_() -> Collect:
             counts = {name: root.ttbar.variations(count) for name, count in booked.items()}
-            return lambda: {"cutflow": {NOMINAL: {k: int(v["nominal"]) for k, v in counts.items()}}}
+            return lambda: {"cutflow": {NOMINAL: {name: int(count[NOMINAL]) for name, count in counts.items()}}}
 
         return compile_
 
-    return loop.run_unit(unit, "Events", agc_v1.columns, book_reading)
+    return loop.run_unit(unit, tree, analysis.columns, book_reading)
 
 
-def analyse(unit: Unit) -> Partial:
-    """Run the analysis."""
-    return analyse_unit(unit, "Events", agc_v1, 1)
+def functions(analysis: Analysis) -> dict[str, Function]:
+    """What is compared."""
+    return {
+        "lazy": partial(read_lazily, tree=TREE, analysis=analysis),
+        "all": partial(read_columns, tree=TREE, columns=tuple(analysis.columns)),
+        "loop": partial(analyse, tree=TREE, analysis=analysis, seed=SEED),
+    }
 
 
-def cost_of(function: Callable[[Unit], Partial], units: list[Unit], threads: int) -> Cost:
-    """Cost of a function for all units, in a new process."""
-    with Worker() as worker:
-        worker.call(loop.initialise, threads, agc_v1, (MODEL,))
-        return reduce(add, [worker.call(function, unit).cost for unit in units])
+def unit_of(sample: CheckedSample) -> Unit:
+    """All of a sample at once."""
+    return Unit(sample.process, sample.variation, sample.good)
 
 
-def numpy_cpu(dataset: Path) -> float:
-    """CPU seconds of the numpy implementation."""
-    started = time.process_time()
-    reference.run(read_dataset(dataset), MODEL)
-    return time.process_time() - started
+def started(analysis: Analysis, threads: int) -> Worker:
+    """A process for event loops."""
+    return Worker(loop.Setup(threads, analysis, model_files(analysis, ())))
 
 
-@click.command()
-@click.option("--events", default=120_000, show_default=True, help="Events of each of the nine samples.")
-@click.option("--repeat", default=3, show_default=True, help="Repetitions, of which the fastest counts.")
-def main(events: int, repeat: int) -> None:
-    """Measure and print."""
-    with Worker() as worker:
-        identity = worker.call(simulate.simulation_id)[:12]
-        folder = platformdirs.user_cache_path("ttbar") / f"benchmark-{events}-{identity}"
-        dataset = folder / output.DATASET
-        if not dataset.exists():
-            samples = worker.call(simulate.simulated_samples)
-            worker.call(simulate.simulate, folder, events, samples, 1, True)
-    samples = deliver(load_dataset(dataset, agc_v1.variations), Request("Events", agc_v1.columns, patience=600))
-    units = [Unit(sample.process, sample.variation, sample.good) for sample in samples]
-    n_events = sum(unit.entries for unit in units)
+def taken(repeat: int, calls: Mapping[str, Callable[[], Partial]]) -> dict[str, list[Partial]]:
+    """Results of loops in turns, after a first one of each, which compiles."""
+    in_turns(1, calls)
+    return in_turns(repeat, calls)
 
-    table = Table(title=f"{n_events:,} wide events, nine samples, best of {repeat}")
-    for column in ("loop", "threads", "CPU s", "wall s", "us CPU an event", "to the lazy read"):
-        table.add_column(column, justify="left" if column == "loop" else "right")
-    for threads in (1, 2):
-        costs = {
-            name: min((cost_of(function, units, threads) for _ in range(repeat)), key=lambda c: c.loop_cpu_s)
-            for name, function in (("lazy read", read_lazily), ("analysis", analyse))
+
+def cpu(partials: Sequence[Partial]) -> list[float]:
+    """CPU time of loops."""
+    return [each.cost.loop_cpu_s for each in partials]
+
+
+def wall(partials: Sequence[Partial]) -> list[float]:
+    """Time of loops by the clock."""
+    return [each.cost.loop_wall_s for each in partials]
+
+
+def against_reading(analysis: Analysis, sample: CheckedSample, repeat: int) -> Iterator[Figure]:
+    """The loop beside two ways to read its columns, on one thread."""
+    unit, name = unit_of(sample), analysis.name
+    with started(analysis, 1) as worker:
+        calls = {kind: partial(worker.call, function, unit) for kind, function in functions(analysis).items()}
+        found = taken(repeat, calls)
+    selected = 100 * sum(found["loop"][0].selected.values()) / unit.entries
+    yield Figure.of(f"{name}: selected in the nominal universe", [selected], "%")
+    loop_cpu, lazy_cpu = cpu(found["loop"]), cpu(found["lazy"])
+    yield Figure.of(f"{name}: loop to the lazy read, CPU", ratios(loop_cpu, lazy_cpu), at_most=GOALS[name])
+    yield Figure.of(f"{name}: loop to reading all its columns, CPU", ratios(loop_cpu, cpu(found["all"])))
+    yield Figure.of(f"{name}: loop, CPU of an event", [1e6 * each / unit.entries for each in loop_cpu], "us")
+    yield Figure.of(f"{name}: lazy read, CPU of an event", [1e6 * each / unit.entries for each in lazy_cpu], "us")
+
+
+def by_threads(sample: CheckedSample, repeat: int) -> Iterator[Figure]:
+    """More threads beside one; what else the machine does counts."""
+    unit, function = unit_of(sample), functions(agc_v1)["loop"]
+    numbers = [1, *(number for number in THREADS if number <= len(os.sched_getaffinity(0)))]
+    with ExitStack() as stack:
+        workers = {f"{number}": stack.enter_context(started(agc_v1, number)) for number in numbers}
+        found = taken(repeat, {name: partial(worker.call, function, unit) for name, worker in workers.items()})
+    one, one_mb = found["1"], found["1"][-1].cost.peak_rss_mb
+    for number in numbers[1:]:
+        several = found[f"{number}"]
+        goal = 0.95 * number
+        what = f"agc-v1: {number} threads, times as fast as one"
+        yield Figure.of(f"{what}, by the clock", ratios(wall(one), wall(several)), at_least=goal)
+        yield Figure.of(f"agc-v1: {number} threads to one, CPU", ratios(cpu(several), cpu(one)))
+        more = (several[-1].cost.peak_rss_mb - one_mb) / (number - 1)
+        yield Figure.of(f"agc-v1: memory of each further thread, of {number}", [more], "MB", at_most=50)
+
+
+def by_format(samples: Mapping[str, CheckedSample], repeat: int) -> Iterator[Figure]:
+    """The same events in other files."""
+    chosen = functions(agc_v1)
+    with started(agc_v1, 1) as worker:
+        calls = {
+            f"{kind} {function}": partial(worker.call, chosen[function], unit_of(sample))
+            for kind, sample in samples.items()
+            for function in ("lazy", "loop")
         }
-        for name, cost in costs.items():
-            table.add_row(
-                name,
-                str(threads),
-                f"{cost.loop_cpu_s:.2f}",
-                f"{cost.loop_wall_s:.2f}",
-                f"{cost.loop_cpu_s / n_events * 1e6:.2f}",
-                f"{cost.loop_cpu_s / costs['lazy read'].loop_cpu_s:.2f}",
-            )
-        if threads == 1:
-            seconds = numpy_cpu(dataset)
-            per_event, ratio = seconds / n_events * 1e6, seconds / costs["lazy read"].loop_cpu_s
-            table.add_row("numpy", "1", f"{seconds:.2f}", "", f"{per_event:.2f}", f"{ratio:.1f}")
-    console = Console()
-    console.print(table)
-    console.print(f"booking and compiling nine samples: {costs['analysis'].booking_s:.1f} s")
+        found = taken(repeat, calls)
+    for kind in samples:
+        if kind == SIMULATED:
+            continue
+        of_loop, of_read = cpu(found[f"{kind} loop"]), cpu(found[f"{kind} lazy"])
+        goal = 0.7 if kind == RNTUPLE else None
+        yield Figure.of(
+            f"agc-v1: loop on {kind} to {SIMULATED}, CPU",
+            ratios(of_loop, cpu(found[f"{SIMULATED} loop"])),
+            at_most=goal,
+        )
+        yield Figure.of(f"agc-v1: loop to the lazy read on {kind}, CPU", ratios(of_loop, of_read))
 
 
-if __name__ == "__main__":
-    # Other processes find the functions of a module, not those of a script.
-    from loop import main as main_of_module
+def against_coffea(sample: CheckedSample, repeat: int) -> Iterator[Figure]:
+    """The same histograms with coffea."""
+    unit, function = unit_of(sample), functions(agc_v1)["loop"]
+    paths = [file.source for file in sample.good]
+    [model] = model_files(agc_v1, ())
+    with started(agc_v1, 1) as worker, Worker() as other:
+        worker.call(function, unit)
+        other.call(coffea_processor.run, paths, TREE, model, SEED, 1)
+        of_loop, of_coffea = [], []
+        for _ in range(repeat):
+            of_loop.append(worker.call(function, unit))
+            of_coffea.append(other.call(coffea_processor.run, paths, TREE, model, SEED, None))
+    require_same(of_loop[0], of_coffea[0].histograms)
+    seconds = [each.cpu_s for each in of_coffea]
+    yield Figure.of("agc-v1: times as fast as coffea, CPU", ratios(seconds, cpu(of_loop)), at_least=15)
+    yield Figure.of("agc-v1: coffea, CPU of an event", [1e6 * each / unit.entries for each in seconds], "us")
 
-    main_of_module()
+
+def require_same(result: Partial, histograms: Mapping[tuple[str, str], Any]) -> None:
+    """Fail unless two implementations agree, but for an event in 100,000 that rounding may put elsewhere."""
+    assert result.histograms.keys() == histograms.keys()
+    for key, ours in result.histograms.items():
+        values, theirs = ours[0], histograms[key]
+        misplaced = np.abs(values - theirs) > 1e-9 * np.abs(values)
+        moved = np.abs(values - theirs)[misplaced].sum() / 2
+        assert moved <= max(1.0, 1e-5 * values.sum()), f"{key}: {moved:.1f} events of {values.sum():.0f} differ"
+
+
+def figures(full: bool, tell: Tell) -> Iterator[Figure]:
+    """Measure the event loop."""
+    events, repeat = (1_000_000, 7) if full else (300_000, 5)
+    sample = wide(events, agc_v1, SIMULATED, tell)
+    for analysis in (agc_v1, agc_v2):
+        tell(f"{analysis.name} beside reading")
+        yield from against_reading(analysis, sample, repeat)
+    tell("threads")
+    yield from by_threads(sample, repeat)
+    kinds = (RNTUPLE, *COMPRESSIONS) if full else (RNTUPLE,)
+    samples = {SIMULATED: sample} | {kind: wide(events, agc_v1, kind, tell) for kind in kinds}
+    tell("formats")
+    yield from by_format(samples, repeat)
+    tell("coffea")
+    yield from against_coffea(sample, 3 if full else 2)

@@ -1,16 +1,14 @@
 """What it costs to run units in other processes: here, and on the workers of Dask.
 
-Prints figures with goals beside them: the rate of two processes against that of two threads, what a unit costs beside
-its events, the start of a process, the size of what travels, the memory of a client that takes thousands of results.
-
-    python benchmarks/workers.py [--events N] [--repeat N] [--units N]
+The rate of two processes beside that of two threads, what a unit costs beside its events, the start of a process, the
+size of what travels, the memory of a client that takes thousands of results.
 """
 
 import os
 import pickle
-import sys
 import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.reduction import ForkingPickler
@@ -18,10 +16,9 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import click
 import platformdirs
-from rich.console import Console
-from rich.table import Table
+from figures import Figure, Tell, in_turns, ratios
+from stand_in import stand_in
 
 from ttbar import output, simulate
 from ttbar.analyses.agc_v1 import analysis
@@ -37,15 +34,19 @@ from ttbar.jobs.run import store
 from ttbar.library import shipped
 from ttbar.worker import Worker
 
-sys.path.insert(0, str(Path(__file__).parent))
-from stand_in import stand_in
-
 MODEL = shipped("models", "jet_assignment.json")
 SAMPLE = "ttbar__nominal"
+EVENTS = 800_000
 FUNCTION = partial(analyse, tree="Events", analysis=analysis, seed=1)
 PATIENCE_S = 600
 TINY = 10
 """Events of a unit that measures what units cost beside them."""
+
+UNIT_EVENTS = 100_000
+"""The documentation advises against smaller units."""
+
+GROWTH_MB = 5
+"""What a client may grow by and still count as flat."""
 
 
 def prepared(events: int) -> CheckedSample:
@@ -84,26 +85,26 @@ class Rate:
     cpu: float
 
 
-def rates(sample: CheckedSample, repeat: int) -> dict[str, Rate]:
-    """Events a second of wall and of CPU time, of processes and of threads, taken in turns; the best counts."""
+def rate(sample: CheckedSample, where: Where, threads: int) -> Rate:
+    """Events a second of one process with threads, or of processes that get some of the events at a time."""
+    with started(where, threads) as executor:
+        warm(executor, sample)
+        division = partial(units.divide, unit_events=UNIT_EVENTS if where.workers else None)
+        begun = time.perf_counter()
+        _, partials = units.process("Processing", [sample], FUNCTION, executor, False, division=division)
+        wall = time.perf_counter() - begun
+    return Rate(sample.entries / wall, sample.entries / partials[SAMPLE].cost.loop_cpu_s)
+
+
+def rates(sample: CheckedSample, repeat: int) -> dict[str, list[Rate]]:
+    """Rates of processes and of threads."""
     kinds = {
         "1 thread": (Where(), 1),
         "1 worker": (Where(workers=1), 1),
         "2 threads": (Where(), 2),
         "2 workers": (Where(workers=2), 1),
     }
-    found: dict[str, list[Rate]] = {name: [] for name in kinds}
-    for _ in range(repeat):
-        for name, (where, threads) in kinds.items():
-            with started(where, threads) as executor:
-                warm(executor, sample)
-                whole = "thread" in name
-                division = partial(units.divide, unit_events=None if whole else sample.entries // 8)
-                begun = time.perf_counter()
-                _, partials = units.process("Processing", [sample], FUNCTION, executor, False, division=division)
-                wall = time.perf_counter() - begun
-            found[name].append(Rate(sample.entries / wall, sample.entries / partials[SAMPLE].cost.loop_cpu_s))
-    return {name: Rate(max(r.wall for r in each), max(r.cpu for r in each)) for name, each in found.items()}
+    return in_turns(repeat, {name: partial(rate, sample, *kind) for name, kind in kinds.items()})
 
 
 def start(where: Where, sample: CheckedSample) -> tuple[float, float, float, float]:
@@ -167,61 +168,66 @@ def many(where: Where, sample: CheckedSample, result: Partial, number: int) -> t
         return watched.sizes, (time.perf_counter() - begun) / number, (time.process_time() - cpu) / number
 
 
-@click.command()
-@click.option("--events", default=400_000, show_default=True, help="Events of the sample.")
-@click.option("--repeat", default=3, show_default=True, help="Repetitions, of which the best counts.")
-@click.option("--units", "number", default=3000, show_default=True, help="Units through one client.")
-def main(events: int, repeat: int, number: int) -> None:
-    """Measure and print."""
-    # The processes on workers look for `stand_in` here.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.getenv("PYTHONPATH")])])
-    sample = prepared(events)
-    console = Console()
-    table = Table(title=f"{events:,} events; best of {repeat}")
-    for column in ("what", "found", "goal"):
-        table.add_column(column, justify="left" if column == "what" else "right")
-
+def of_rates(sample: CheckedSample, repeat: int) -> Iterator[Figure]:
+    """Processes beside threads."""
     found = rates(sample, repeat)
-    for name, rate in found.items():
-        table.add_row(f"{name}: events/s, and by CPU time", f"{rate.wall:,.0f}, {rate.cpu:,.0f}")
-    for kind, take in {"wall": lambda r: r.wall, "CPU": lambda r: r.cpu}.items():
-        for n, plural in ((1, ""), (2, "s")):
-            ratio = take(found[f"{n} worker{plural}"]) / take(found[f"{n} thread{plural}"])
-            what = f"{n} worker{plural} to {n} thread{plural}, {kind} time"
-            table.add_row(what, f"{ratio:.2f}", "0.95" if n == 2 else "")
+    for name, each in found.items():
+        yield Figure.of(f"{name}: a second by the clock", [1e-3 * rate.wall for rate in each], "thousand events")
+    for number, plural, goal in ((1, "", None), (2, "s", 0.95)):
+        workers, threads = found[f"{number} worker{plural}"], found[f"{number} thread{plural}"]
+        name = f"{number} worker{plural}: times as fast as {number} thread{plural}"
+        by_clock = ratios([rate.wall for rate in workers], [rate.wall for rate in threads])
+        yield Figure.of(f"{name}, by the clock", by_clock, at_least=goal)
+        yield Figure.of(f"{name}, CPU", ratios([rate.cpu for rate in workers], [rate.cpu for rate in threads]))
 
+
+def of_starts(sample: CheckedSample, repeat: int) -> Iterator[Figure]:
+    """What comes before the first event of a process, and beside those of a later unit."""
     places = {"local": Where(workers=1), "Dask": Where("dask", workers=1)}
-    for place, where in places.items():
-        times = [start(where, sample) for _ in range(repeat)]
-        ready, event, jit, later = (min(each) for each in zip(*times, strict=True))
-        table.add_row(f"{place}: start to ROOT ready", f"{ready:.1f} s")
-        table.add_row(f"{place}: start to the first event", f"{event:.1f} s", "4 s" if place == "local" else "")
-        table.add_row(f"{place}: of this, compiling", f"{jit:.1f} s")
-        table.add_row(f"{place}: a later unit beside its events", f"{later:.3f} s", "0.2 s")
+    found = in_turns(repeat, {place: partial(start, where, sample) for place, where in places.items()})
+    for place, times in found.items():
+        ready, event, compiling, later = zip(*times, strict=True)
+        goal = 4 if place == "local" else None
+        yield Figure.of(f"{place}: start to ROOT ready", ready, "s")
+        yield Figure.of(f"{place}: start to the first event", event, "s", at_most=goal)
+        yield Figure.of(f"{place}: of this, compiling", compiling, "s")
+        yield Figure.of(f"{place}: a later unit beside its events", later, "s", at_most=0.2)
 
-    with started(places["local"], 1) as executor:
-        [unit] = list(units.divide(sample))
-        result = executor.call(FUNCTION, unit)
-    question = ForkingPickler.dumps((FUNCTION, (unit,), {}))
+
+def of_sizes(sample: CheckedSample, result: Partial) -> Iterator[Figure]:
+    """What travels."""
+    [unit] = units.divide(sample)
     answer = ForkingPickler.dumps((True, result))
-    table.add_row("bytes of a task", f"{len(question) / 1e3:.1f} kB")
-    table.add_row("bytes of a result", f"{len(zlib.compress(answer, 1)) / 1e3:.0f} kB", "100 kB")
-    table.add_row("the same, not compressed", f"{len(answer) / 1e3:.0f} kB")
+    yield Figure.of("a task", [len(ForkingPickler.dumps((FUNCTION, (unit,), {}))) / 1e3], "kB")
+    yield Figure.of("a result, as it travels", [len(zlib.compress(answer, 1)) / 1e3], "kB", at_most=100)
+    yield Figure.of("a result, not compressed", [len(answer) / 1e3], "kB")
 
-    console.print(table)
 
-    table = Table(title=f"{number:,} units through one client")
-    for column in ("what", "found", "goal"):
-        table.add_column(column, justify="left" if column == "what" else "right")
+def of_many(sample: CheckedSample, result: Partial, number: int) -> Iterator[Figure]:
+    """A client that takes many results."""
     for place, where in {"local": Where(workers=2), "Dask": Where("dask", workers=2)}.items():
         sizes, wall, cpu = many(where, sample, result, number)
-        quarter = sizes[len(sizes) // 4]
-        table.add_row(f"{place}: client after a quarter of them", f"{quarter / 1e6:.0f} MB")
-        table.add_row(f"{place}: growth from there to the end", f"{(sizes[-1] - quarter) / 1e6:+.0f} MB", "0 MB")
-        table.add_row(f"{place}: largest", f"{max(sizes) / 1e6:.0f} MB")
-        table.add_row(f"{place}: client a unit, wall and CPU time", f"{wall * 1e3:.1f}, {cpu * 1e3:.1f} ms")
-    console.print(table)
+        quarter, what = sizes[len(sizes) // 4], f"{place}: client, {number:,} units"
+        growth = (sizes[-1] - quarter) / 1e6
+        yield Figure.of(f"{what}: growth after a quarter of them", [growth], "MB", at_most=GROWTH_MB)
+        yield Figure.of(f"{what}: largest", [max(sizes) / 1e6], "MB")
+        yield Figure.of(f"{what}: by the clock, a unit", [1e3 * wall], "ms")
+        yield Figure.of(f"{what}: CPU, a unit", [1e3 * cpu], "ms")
 
 
-if __name__ == "__main__":
-    main()
+def figures(full: bool, tell: Tell) -> Iterator[Figure]:
+    """Measure units in other processes."""
+    # The processes on workers look for `stand_in` here.
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.getenv("PYTHONPATH")])])
+    repeat, number = (5, 3000) if full else (2, 600)
+    tell(f"{EVENTS:,} events, simulated on first use")
+    sample = prepared(EVENTS)
+    tell("processes beside threads")
+    yield from of_rates(sample, repeat)
+    tell("starts")
+    yield from of_starts(sample, repeat)
+    with started(Where(workers=1), 1) as executor:
+        result = executor.call(FUNCTION, *units.divide(sample))
+    yield from of_sizes(sample, result)
+    tell(f"{number:,} units through one client")
+    yield from of_many(sample, result, number)

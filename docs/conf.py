@@ -1,9 +1,13 @@
 """How Sphinx makes the documentation; it looks at the whole checkout, so that links lead where they do there."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from figures import Report
 
 from ttbar import __version__
 from ttbar.analyses import agc_v1
@@ -77,6 +81,12 @@ schemas: dict[str, Any] = {
     for path in (CHECKOUT / "python" / "ttbar" / "schemas").iterdir()
 }
 myst_substitutions = {f"schema_{name}": table(schema) for name, schema in schemas.items()}
+
+# The page on speed shows what was measured last.
+benchmark = Report.read(CHECKOUT / "docs" / "benchmark.json")
+myst_substitutions |= {"benchmark_about": benchmark.summary(), "benchmark_goals": Report.markdown(benchmark.with_goals)}
+for part in benchmark.parts:
+    myst_substitutions[f"benchmark_{part.replace(' ', '_')}"] = Report.markdown(benchmark.of(part))
 
 # That of data set files is made for the processes of an analysis. The end of a text is another sign outside of Python.
 (BUILD / "schemas").mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ PAGES = [
     *(CHECKOUT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "models/README.md")),
     *sorted(DOCS.glob("*.md")),
 ]
-ELSEWHERE = ("needs a cluster", "needs the internet", "needs a screen")
+ELSEWHERE = ("needs a cluster", "needs the internet", "needs a screen", "needs a quiet machine")
 IN_A_CLONE = "in a clone: "
 RUN_BY = "run by "
 FILE = "file: "

@@ -73,7 +73,7 @@ def measured(
         "meanwhile": [_when(other) for other in others],
         "samples": {name: {"events": partial.events, **asdict(partial.cost)} for name, partial in partials.items()},
         "processes": {process: asdict(cost) for process, cost in processes.items()},
-        "machine": _machine(),
+        "machine": machine(),
     }
 
 
@@ -82,8 +82,14 @@ def _when(span: Span) -> dict[str, Any]:
     return {"name": span.name, "start_s": span.start_s, "wall_s": span.wall_s}
 
 
-def _machine() -> dict[str, Any]:
-    """The machine that this program runs on; the workers of an engine may be on others."""
+def machine() -> dict[str, Any]:
+    """Describe the machine that this program runs on; the workers of an engine may be on others.
+
+    Returns
+    -------
+    dict
+        Its processor, cores, memory and system, as in `metrics.json`.
+    """
     models = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     return {
         "processor": models[1] if models else platform.machine(),
