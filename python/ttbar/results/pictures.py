@@ -1,8 +1,6 @@
 """Drawing takes longest of all that comes after the event loop: it happens in other processes, on all cores."""
 
-import ctypes
 import os
-import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from ttbar.analyses.analysis import Analysis
 from ttbar.errors import AnalysisError
+from ttbar.process import end_with
 from ttbar.progress import Display
-from ttbar.worker import PR_SET_PDEATHSIG, Worker, count
+from ttbar.worker import Worker, count
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -108,7 +107,7 @@ def _each(saving: _Saving, number: int) -> Iterator[bool]:
     # Forks know all that is imported and read already.
     _forked = saving
     try:
-        with ProcessPoolExecutor(processes, get_context("fork"), _end_with, (os.getpid(),)) as pool:
+        with ProcessPoolExecutor(processes, get_context("fork"), end_with, (os.getpid(),)) as pool:
             yield from pool.map(_save_forked, range(number))
     except BrokenProcessPool:
         raise AnalysisError(
@@ -121,13 +120,6 @@ def _each(saving: _Saving, number: int) -> Iterator[bool]:
 def _save_forked(number: int) -> bool:
     assert _forked is not None
     return _forked(number)
-
-
-def _end_with(parent: int) -> None:
-    """End when the process that forked this one ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 class Drawing:

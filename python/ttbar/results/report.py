@@ -16,7 +16,7 @@ from PIL import Image
 
 from ttbar.analyses.analysis import NOMINAL, Analysis
 from ttbar.errors import InputError
-from ttbar.libraries import jsonschema
+from ttbar.lean_jsonschema import jsonschema
 from ttbar.library import resource
 from ttbar.masking import masked
 from ttbar.output import FULL_RUN, written_whole
