@@ -320,7 +320,6 @@ def test_an_encrypted_cluster_that_ends_bit_by_bit(tmp_path, certificates, monke
 ANALYSIS = """
 from dataclasses import replace
 from pathlib import Path
-from pathlib import Path
 from ttbar.analyses import agc_v1
 from ttbar.analyses.analysis import Cut
 
