@@ -117,17 +117,19 @@ def test_a_reason_names_the_machine_on_a_cluster_alone(monkeypatch):
 
 
 def given_up(monkeypatch, seen, awaited):
-    """After how many looks a minute apart an engine gives up that has workers, and work, as said for each look."""
+    """After how many minutes an engine gives up that has workers, and work, as said for looks a minute apart."""
     looks = deque(zip(seen, awaited, strict=True))
     executor = Engine()
     minutes = 0
 
     class Clock:
+        def is_set(self):
+            executor._awaited = {Future()} if looks and looks[0][1] == "w" else set()
+            return not looks
+
         def wait(self, seconds):
             nonlocal minutes
             minutes += 1
-            executor._awaited = {Future()} if looks and looks[0][1] == "w" else set()
-            return not looks
 
         def monotonic(self):
             return minutes * (engine.WAIT_S + 1)
@@ -143,11 +145,11 @@ def given_up(monkeypatch, seen, awaited):
     ("seen", "awaited", "expected"),
     [
         pytest.param("yyyy", "wwww", None, id="usual"),
-        pytest.param("ynnn", "wwww", 2, id="all gone"),
+        pytest.param("ynnn", "wwww", 1, id="all gone"),
         pytest.param("ynnny", "w---w", None, id="no workers while nothing is awaited"),
-        pytest.param("ynnnn", "w--ww", 4, id="none came back"),
+        pytest.param("ynnnn", "w--ww", 3, id="none came back"),
         pytest.param("nnnny", "wwwww", None, id="the first one waits in a queue"),
-        pytest.param("nn-ynn", "w--www", 5, id="gone after that"),
+        pytest.param("nnnynn", "w--www", 4, id="gone after that"),
     ],
 )
 def test_an_engine_is_given_up_that_has_lost_its_workers(monkeypatch, seen, awaited, expected):

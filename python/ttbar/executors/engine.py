@@ -99,7 +99,7 @@ class EngineExecutor(Executor):
         The first one may wait in a queue for as long as it takes, and while nothing is awaited, an engine needs none.
         """
         seen: float | None = None
-        while not self._closed.wait(REFRESH_S):
+        while not self._closed.is_set():
             try:
                 if self._look() or (seen is not None and not self._awaited):
                     seen = time.monotonic()
@@ -110,6 +110,7 @@ class EngineExecutor(Executor):
                 no_workers = f"has had no worker for {WAIT_S:.0f} s: look at their logs, start some"
                 self._give_up(f"the {self.name} scheduler at {self._address} {no_workers}")
                 return
+            self._closed.wait(REFRESH_S)
 
     @property
     def _gone(self) -> str:
