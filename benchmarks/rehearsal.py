@@ -186,7 +186,7 @@ def require_accounted(folder: Path, toy: Toy, missing: str, truncated: str) -> N
 
 def sizes(pieces: Path) -> tuple[list[int], list[int], list[int]]:
     """Bytes of the tasks, their results as an engine brings them back, and as they are kept."""
-    manifest = batch._read(pieces)
+    manifest = batch.read_manifest(pieces)
     function = partial(analyse, tree=manifest.source.tree, analysis=manifest.analysis, seed=manifest.seed)
     store = manifest.store(pieces)
     tasks = [len(ForkingPickler.dumps((function, (unit,), {}))) for unit in manifest.units]

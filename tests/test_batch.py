@@ -152,7 +152,7 @@ def test_a_damaged_result_is_named_and_made_again(expected, pieces, ledger):
     ledger.add("damaged result of a unit", "detected")
 
 
-def test_units_can_share_a_process(expected, pieces, monkeypatch):
+def test_units_can_share_a_process(expected, pieces, monkeypatch, capsys):
     for path in results(pieces):
         path.unlink()
     started, start = [], Child.start
@@ -163,8 +163,9 @@ def test_units_can_share_a_process(expected, pieces, monkeypatch):
         return is_new
 
     monkeypatch.setattr(Child, "start", counted)
-    interface.run_unit(pieces, 3, 1)
+    interface.run_unit(pieces, 3, 1, 3)
     assert len(results(pieces)) == 2
+    assert re.findall(r"Unit (\d) is finished", capsys.readouterr().err) == ["3", "1"]
     assert sum(started) == 1
     interface.run_unit(pieces, *range(4))  # two of them are finished
     without_plots(pieces)
@@ -178,6 +179,8 @@ def test_no_unit_is_begun_if_one_does_not_exist(pieces):
         interface.run_unit(pieces, 0, 9)
     assert not results(pieces)
     assert_fails(ttbar("run-unit", pieces), 2, "N")
+    with pytest.raises(UsageError, match=r"N: no unit of .*pieces is given$"):
+        interface.run_unit(pieces)
 
 
 @pytest.mark.parametrize(("key", "word"), [("code", "this program"), ("root_version", "ROOT"), ("models", "the model")])

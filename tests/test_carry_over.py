@@ -165,7 +165,7 @@ def test_a_sample_that_is_not_fitted_is_drawn_with_a_label(made, best, tmp_path)
         content = carry_over.carry_over(carry_over.find(file, ANALYSIS), ANALYSIS, best)
     assert "single top, tW" not in content["bins"][TITLES[0]]["prefit"]["samples"]
     fitted = {"luminosity": 3378.0, "pseudodata": "made", "samples": {}, "carried_over": content}
-    figure = fit_plots._carried_over(fitted, "postfit")
+    figure = fit_plots._carried_over("postfit", fitted)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "Single top, $tW$" in labels
     assert len(labels) == len(set(labels)) == len(ANALYSIS.simulated) + 2

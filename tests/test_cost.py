@@ -1,7 +1,6 @@
 """Times of a run: the steps, what went on meanwhile, traces of it, and the comparison of two runs."""
 
 import json
-from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -20,7 +19,7 @@ METRICS = {
     "threads": 2,
     "workers": 1,
     "fit_s": 4.0,
-    "page_s": 0.1,
+    "write_page_s": 0.1,
     "peak_rss_mb": 600.0,
     "events_per_s": 1e5,
     "steps": [],
@@ -53,15 +52,20 @@ def test_steps_follow_each_other_without_a_gap_and_add_up():
     assert steps[-1].end_s <= timeline.elapsed
 
 
-def test_what_goes_on_meanwhile_is_no_step_and_ends_with_its_future():
+def test_what_goes_on_meanwhile_is_no_step_and_begins_and_ends_with_its_work():
     timeline = Timeline("start")
-    future = Future()
-    timeline.meanwhile("plots", future)
+
+    @timeline.meanwhile("plots")
+    def draw():
+        assert not timeline.others
+        raise ValueError("damaged")
+
     timeline.step("fit")
-    assert not timeline.others
-    future.set_exception(ValueError())
+    with pytest.raises(ValueError, match="damaged"):
+        draw()
     (plots,) = timeline.others
     assert plots.name == "plots"
+    assert plots.start_s >= timeline.steps[-1].start_s  # not when it was wanted
     assert plots.end_s <= timeline.elapsed
     assert [step.name for step in timeline.steps] == ["start", "fit"]
 
@@ -105,7 +109,7 @@ def test_the_time_of_a_command_begins_with_its_process(monkeypatch):
 def test_the_same_cost_is_equal(files):
     comparison = compare_costs(*files())
     assert comparison.equal
-    assert [entry.name for entry in comparison.entries] == ["fit_s", "page_s", "peak_rss_mb", "events_per_s"]
+    assert [entry.name for entry in comparison.entries] == ["fit_s", "write_page_s", "peak_rss_mb", "events_per_s"]
     assert "no more than A" in repr(comparison)
 
 
@@ -115,8 +119,8 @@ def test_the_same_cost_is_equal(files):
         ("fit_s", 4.0 * (1 + TOLERANCE) + 0.01, "more"),
         ("fit_s", 4.0 * (1 + TOLERANCE) - 0.01, ""),
         ("fit_s", 1.0, "less"),
-        ("page_s", 0.1 + LEAST_S - 0.01, ""),  # five times as much, of nothing
-        ("page_s", 0.1 + LEAST_S + 0.01, "more"),
+        ("write_page_s", 0.1 + LEAST_S - 0.01, ""),  # five times as much, of nothing
+        ("write_page_s", 0.1 + LEAST_S + 0.01, "more"),
         ("peak_rss_mb", 800.0, "more"),
         ("peak_rss_mb", 100.0, "less"),
         ("events_per_s", 1.0, ""),  # the time is what counts

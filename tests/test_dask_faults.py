@@ -259,6 +259,22 @@ def test_a_worker_with_a_full_disk_is_named(cluster, another, setup, ledger):
     ledger.add("full disk of a worker", "detected")
 
 
+def test_a_worker_with_a_full_disk_that_joins_later_costs_nothing(cluster, another, executor, ledger):
+    with small_disk(600_000) as disk:
+        before = set(executor._workers_now())
+        another("full", "--local-directory", str(disk))
+        until = time.monotonic() + 60
+        while not (full := set(executor._workers_now()) - before):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        question = engine._question(abs, -7)
+        asked = executor._ask_one_of([*full], question)  # as the scheduler may choose
+        assert executor._answer(question, asked, elsewhere=True).result(timeout=60) == 7
+        assert executor._failed[question] == full
+        cluster.remove("full")
+    ledger.add("full disk of a worker", "recovered")
+
+
 def test_two_clients_of_one_cluster_do_not_meet(executor, cluster, setup):
     with on(cluster, setup) as other:
         assert other.call(abs, -1) == 1
@@ -319,7 +335,6 @@ def test_an_encrypted_cluster_that_ends_bit_by_bit(tmp_path, certificates, monke
 
 ANALYSIS = """
 from dataclasses import replace
-from pathlib import Path
 from pathlib import Path
 from ttbar.analyses import agc_v1
 from ttbar.analyses.analysis import Cut

@@ -13,21 +13,21 @@ from ttbar.analyses.catalogue import NAMES, load
 PACKAGE = Path(ttbar.__file__).parent
 
 GROUND = {
-    *(
-        "errors",
-        "library",
-        "masking",
-        "output",
-        "process",
-        "progress",
-        "reading",
-        "shown",
-        "simulate",
-        "terminal",
-        "timeline",
-    ),
-    *("child", "libraries", "timeline", "worker"),
     "",  # the version
+    "child",
+    "errors",
+    "lean_jsonschema",
+    "library",
+    "masking",
+    "output",
+    "process",
+    "progress",
+    "reading",
+    "shown",
+    "simulate",
+    "terminal",
+    "timeline",
+    "worker",
 }
 """Modules that any other may import, but analyses; among themselves as they like."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import uproot
 from program import Results, assert_fails, run_analysis, ttbar
 
+from ttbar.analyses import agc_v1
+from ttbar.analyses.analysis import PASSES_CUT, Define
 from ttbar.analyses.catalogue import load
 from ttbar.errors import InputError
 from ttbar.library import declare, load_root
@@ -364,3 +367,22 @@ def test_a_fit_that_fails_does_not_cost_the_page(function, error, toy, tmp_path)
         lines = result.stderr.splitlines()
         said = next(index for index, line in enumerate(lines) if "the stars are not right" in line)
         assert said < next(index for index, line in enumerate(lines) if line.startswith("Processing"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"nodes": (*agc_v1.analysis.nodes, Define(f"{PASSES_CUT}0", "1"))},
+        {"columns": {**agc_v1.analysis.columns, f"{PASSES_CUT}of_mine": None}},
+        {
+            "regions": tuple(
+                replace(region, definitions=(*region.definitions, Define(f"{PASSES_CUT}7", "1")))
+                for region in agc_v1.analysis.regions
+            )
+        },
+    ],
+    ids=["defined", "read", "of a region"],
+)
+def test_a_column_is_not_called_like_those_of_cuts(changes):
+    with pytest.raises(ValueError, match=f"'{PASSES_CUT}.*' begins like"):
+        replace(agc_v1.analysis, **changes)

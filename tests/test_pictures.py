@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -21,39 +22,43 @@ from ttbar.results.pictures import Drawing, Picture, save_all
 from ttbar.worker import Worker
 
 
-def figure(folder: Path, number: int) -> Figure | None:
+def figure(number: int, folder: Path) -> Figure | None:
     """A figure that says in which process it was drawn; there is none of the number 2."""
     (folder / f"{number}.process").write_text(str(os.getpid()))
     return None if number == 2 else Figure(figsize=(1, 1 + number))
 
 
-def damaged(number: int) -> Figure | None:
+def damaged(number: int, folder: Path) -> Figure | None:
     raise InputError(f"picture {number} is damaged")
 
 
-def killed() -> Figure | None:
+def killed(folder: Path) -> Figure | None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def some(folder: Path, draw=None) -> list[Picture]:
-    return [Picture(f"p{n}", "", "", partial(draw, n) if draw else partial(figure, folder, n)) for n in range(5)]
+def nothing(drawn) -> None:
+    pass
+
+
+def some(draw=figure) -> list[Picture[Path]]:
+    return [Picture(f"p{n}", "", "", partial(draw, n)) for n in range(5)]
 
 
 def in_a_worker(folder: Path, cores: int) -> tuple[list[str], int]:
     """Draw in a process without other threads that has so many cores."""
     os.sched_getaffinity = lambda process: set(range(cores))
     counted = []
-    return save_all(some(folder), folder, [], partial(counted.append, 1)), len(counted)
+    return save_all(some(), folder, folder, [], partial(counted.append, 1)), len(counted)
 
 
 def fail_in_a_worker(folder: Path) -> None:
     os.sched_getaffinity = lambda process: {0, 1}
-    save_all(some(folder, damaged), folder, [])
+    save_all(some(damaged), folder, folder, [])
 
 
 def die_in_a_worker(folder: Path) -> None:
     os.sched_getaffinity = lambda process: {0, 1}
-    save_all([Picture("p", "", "", killed), *some(folder)], folder, [])
+    save_all([Picture("p", "", "", killed), *some()], folder, folder, [])
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +94,7 @@ def test_a_process_with_other_threads_is_not_forked(tmp_path, monkeypatch):
     thread = threading.Thread(target=ended.wait)
     thread.start()
     try:
-        assert save_all(some(tmp_path), tmp_path, []) == ["p2"]
+        assert save_all(some(), tmp_path, tmp_path, []) == ["p2"]
     finally:
         ended.set()
         thread.join()
@@ -118,6 +123,26 @@ class TestDrawing:
         assert "4j2b_observable" in notes.result()[0]
         assert (tmp_path / "plots" / "4j1b_observable.png").exists()
         assert drawing._number == 2 * len(plot.plots(agc_v1.analysis))
+
+    def test_what_is_entered_during_it_is_entered_when_its_turn_comes(self):
+        entered, go_on, order = threading.Event(), threading.Event(), []
+
+        @contextmanager
+        def during(name):
+            order.append(f"{name} begins")
+            entered.set()
+            assert go_on.wait(60)
+            yield
+            order.append(f"{name} ends")
+
+        with Drawing() as drawing:
+            for name in ("plots", "fit"):
+                drawing._draw(partial(during, name), 0, nothing)
+            assert entered.wait(60)
+            assert order == ["plots begins"]
+            go_on.set()
+            drawing.wait()
+        assert order == ["plots begins", "plots ends", "fit begins", "fit ends"]
 
     def test_what_is_not_finished_is_given_up(self, tmp_path):
         with Drawing() as drawing:

@@ -283,6 +283,19 @@ def test_no_command_waits_for_parts_of_libraries_that_it_does_not_need():
 
 
 def test_a_part_that_is_left_out_can_be_imported_afterwards():
-    program = "import ttbar.libraries, rfc3987_syntax; print(rfc3987_syntax.is_valid_syntax('iri', 'http://a'))"
+    program = "import ttbar.lean_jsonschema, rfc3987_syntax; print(rfc3987_syntax.is_valid_syntax('iri', 'http://a'))"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout == "True\n"
+
+
+@pytest.mark.parametrize(("parent", "status"), [("os.getppid()", 0), ("os.getppid() + 1", 1)])
+def test_a_process_ends_at_once_whose_parent_has_ended_before(parent, status):
+    program = f"import os; from ttbar.process import end_with; end_with({parent})"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == status
+
+
+def test_so_does_a_worker(monkeypatch):
+    own = os.getpid()
+    monkeypatch.setattr(os, "getpid", lambda: own + 1)
+    with Worker() as worker, pytest.raises(WorkerNotStarted, match="exit status 1"):
+        worker.call(abs, -1)

@@ -186,6 +186,18 @@ def test_the_metrics_of_another_run_are_not_shown(output):
     assert "Event loop, wall-clock time" not in text
 
 
+def test_rows_of_the_cost_stand_below_what_they_are_a_part_of_and_unknown_ones_at_the_end(output):
+    # In the order in which a run writes them.
+    measured = dict.fromkeys(("list_files_s", "process_s", "merge_s", "write_page_s", "booking_s", "jit_s"), 1.5)
+    change(output / "metrics.json", lambda metrics: metrics.update(of_tomorrow=7, **measured))
+    text = written(output).text
+    rows = ("Processing 1.5 s", "Of this, booking and compilation 1.5 s", "Of this, compilation 1.5 s")
+    assert " ".join(rows) in " ".join(text.split())
+    assert text.index("Normalising and writing") < text.index("of_tomorrow 7")
+    assert "Page 1.5" not in text
+    assert "write_page_s" not in text  # it was not known yet
+
+
 def test_it_speaks_of_the_analysis_that_it_is_given(output):
     other = replace(
         analysis,
@@ -219,6 +231,7 @@ def nested(depth):
         ),
         *(("cutflow.json", content) for content in ('{"a": []}', '{"a": {"nominal": [{}]}}', '{"a": {"b": [1]}}')),
         *(("metrics.json", content) for content in ('{"events": "many"}', '{"mode": 1}', '{"events": [1]}')),
+        *(("metrics.json", content) for content in ('{"mode": "a"}', f'{{"threads": 1{"0" * 400}}}', '{"steps": [1]}')),
         *(("fit.json", f'{{"parameters": {content}}}') for content in ("[]", '{"a": 1}', '{"a": {}}')),
         ("fit.json", '{"parameters": {"ttbar_norm": {"value": null, "uncertainty": null}}}'),
         ("fit.json", '{"parameters": {"a": {"value": 1, "prefit_uncertainty": 1}}}'),
@@ -248,8 +261,8 @@ def test_damaged_results_are_named(output, ledger, file, content):
             f'{{"files": [{{"nevts": {"9" * 5000}, "processed": -1e999}}], "samples": {{"a": {{"nevts": NaN}}}}}}',
         ),
         ("cutflow.json", '{"a": {"nominal": []}, "b": {}}'),
-        ("metrics.json", '{"events": null, "mode": "analysis"}'),
-        ("metrics.json", f'{{"events": 1{"0" * 400}, "threads": -1{"0" * 400}}}'),
+        ("metrics.json", '{"of_tomorrow": null, "mode": "analysis", "fit_s": NaN}'),
+        ("metrics.json", f'{{"bytes_read": 1{"0" * 400}, "of_tomorrow": -1{"0" * 400}}}'),
         ("fit.json", "{}"),
         ("fit.json", '{"correlation": {"labels": ["ttbar_norm"], "matrix": []}}'),
         ("fit.json", '{"yields": {"prefit": {"a": {"b": {}}}}, "goodness_of_fit": null}'),
@@ -322,8 +335,9 @@ def poison(value):
 
 def test_texts_from_the_data_stay_texts(output):
     clean = written(output)
-    for name in ("run", "cutflow", "metrics", "fit"):
+    for name in ("run", "cutflow", "fit"):
         change(output / f"{name}.json", lambda content: content.update(poison(json.loads(json.dumps(content)))))
+    change(output / "metrics.json", lambda metrics: metrics.update({HOSTILE: 1}))
     figure = Figure(figsize=(1, 1))
     save(figure, output / FOLDER, "fit_pulls", HOSTILE, HOSTILE)
     hostile = written(output)

@@ -4,7 +4,9 @@ import json
 import os
 import signal
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import reference
@@ -13,8 +15,15 @@ from compare import assert_equal_histograms, compare_cutflow, compare_histograms
 from program import Results, assert_fails, is_running, run_analysis, start_processing, ttbar, workers_of
 from reference_common import CROSS_SECTIONS, LUMINOSITY, Reference, read_dataset
 
+from ttbar import interface
 from ttbar.analyses import agc_v1
+from ttbar.errors import AnalysisError, InputError
+from ttbar.jobs.run import _fit_and_plot
 from ttbar.library import load_root, shipped
+from ttbar.results import pictures
+from ttbar.results.pictures import Drawing
+from ttbar.simulate import simulate
+from ttbar.timeline import Timeline
 
 EVENTS = 20_000
 SEED = 7
@@ -230,6 +239,7 @@ def test_the_steps_of_a_run_are_its_wall_time(demo, tmp_path, options, expected)
     assert metrics["machine"]["cores"] >= 1
     meanwhile = [other["name"] for other in metrics["meanwhile"]]
     assert meanwhile == ([] if "--io-only" in options else ["plots"])
+    assert (steps[-1]["name"] == "write_page") == ("--io-only" not in options)
     events = json.loads((tmp_path / "profile.json").read_text())["traceEvents"]
     (unit,) = (event for event in events if event["name"] == "wjets__nominal")
     assert len(unit["args"]["files"]) == len(json.loads(demo.read_text())["wjets"]["nominal"]["files"])
@@ -238,6 +248,38 @@ def test_the_steps_of_a_run_are_its_wall_time(demo, tmp_path, options, expected)
     (process,) = (event for event in events if event["name"] == "process")
     assert process["ts"] <= unit["ts"] <= phases["loop"]["ts"]
     assert unit["ts"] + unit["dur"] <= process["ts"] + process["dur"]
+
+
+def die(*_) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_run_whose_plots_are_killed_is_written_and_fails(tmp_path, monkeypatch, ledger):
+    dataset = simulate(tmp_path, 1000, ["wjets__nominal"], 5, False)
+    monkeypatch.setattr(Drawing, "draw_histograms", lambda drawing, *_: drawing._draw(nullcontext, 1, die))
+    output = tmp_path / "output"
+    with pytest.raises(AnalysisError, match=r"^drawing plots failed, .* SIGKILL.*: plot again$"):
+        interface.run(dataset, output=output, fit=False)
+    assert Results(output).json("run")["status"] == "complete"
+    steps = [step["name"] for step in Results(output).json("metrics")["steps"]]
+    assert steps[-2:] == ["wait_for_plots", "write_page"]
+    assert "No plots were made" in (output / "report.html").read_text()
+    assert not (output / "units").exists()
+    ledger.add("kill of a process that draws", "detected")
+
+
+@pytest.mark.parametrize("dies", ["_load", "_number_of_plots", "_draw_histograms"])
+def test_the_failure_of_the_fit_comes_before_that_of_the_plots(tmp_path, monkeypatch, capsys, ledger, dies):
+    monkeypatch.setattr(pictures, dies, die)
+    options = SimpleNamespace(plots=True, fit=True, output=tmp_path, analysis=agc_v1.analysis)
+    timeline = Timeline("start")
+    with Drawing() as drawing:
+        failure = _fit_and_plot(options, InputError("no signal"), drawing, timeline)
+    assert str(failure) == "the fit cannot be made: no signal"
+    assert Results(tmp_path).json("fit")["status"] == "failed"
+    told = capsys.readouterr().err
+    assert ("no such file" in told) if dies == "_load" else ("SIGKILL" in told)
+    ledger.add("kill of a process that draws", "recovered" if dies == "_load" else "detected")
 
 
 @pytest.mark.parametrize("file", ["run.json", "histograms.root", "plots/4j1b_observable.png"])

@@ -65,7 +65,7 @@ def test_a_run_on_skims_gives_the_same_histograms(toy, tmp_path, format_, thread
 
 
 def test_a_skim_in_a_run_is_made_once_and_accounts_for_its_inputs(toy, tmp_path):
-    options = ("--dataset", toy, "--skim", tmp_path / "skim")
+    options = ("--dataset", toy, "--skim", tmp_path / "skim", "--profile")
     assert run_analysis("--dataset", toy, "--output", tmp_path / "direct").returncode == 0
     times = {}
     for output in ("first", "second"):
@@ -84,6 +84,17 @@ def test_a_skim_in_a_run_is_made_once_and_accounts_for_its_inputs(toy, tmp_path)
         == sum(file["entries"] for file in run["files"])
         == Results(tmp_path / "second").json("metrics")["events"]
     )
+    units = {}
+    for output in ("first", "second"):
+        events = json.loads((tmp_path / output / "profile.json").read_text())["traceEvents"]
+        (step,) = (event for event in events if event["name"] == "skim")
+        units[output] = [
+            event
+            for event in events
+            if event.get("args", {}).get("files") and step["ts"] <= event["ts"] <= step["ts"] + step["dur"]
+        ]
+    assert sorted(unit["name"] for unit in units["first"]) == sorted(file["sample"] for file in run["skimmed"])
+    assert not units["second"]
     assert "All 7 files that were skimmed" in (tmp_path / "second" / "report.html").read_text()
 
 

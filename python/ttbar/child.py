@@ -90,7 +90,7 @@ class Child:
         ours, theirs = socket.socketpair()
         shared = (theirs.fileno(), self._memory.fileno())
         path = json.dumps([*self._path, *sys.path])
-        command = [sys.executable, "-P", *self._options, "-c", _MAIN, path, *map(str, shared)]
+        command = [sys.executable, "-P", *self._options, "-c", _MAIN, path, *map(str, (os.getpid(), *shared))]
         with theirs:
             before = signal.pthread_sigmask(signal.SIG_BLOCK, self._blocked)
             try:

@@ -331,14 +331,14 @@ def run_unit(folder: PathLike, *numbers: int, threads: int = 1) -> None:
     folder : path-like
         What `split` made.
     *numbers : int
-        Numbers of the units, from 0.
+        Numbers of the units, from 0; one that is given twice is done once.
     threads : int
         Number of threads.
 
     Raises
     ------
     UsageError
-        If there is no such unit.
+        If there is no such unit, or none is given.
     InputError
         If a file is missing or wrong.
     AnalysisError

@@ -29,6 +29,7 @@ GRACE_S = 3.0
 DEBUG = "TTBAR_DEBUG"
 """Variable of the environment that stands for `--debug`, and tells worker processes of it."""
 
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _SHOW_CURSOR = b"\r\x1b[K\x1b[?25h"
 
 _is_command = False
@@ -57,6 +58,21 @@ def age() -> float:
     with open("/proc/self/stat", encoding="utf-8", errors="replace") as stat:  # noqa: PTH123, pathlib takes a while
         ticks = int(stat.read().rpartition(")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
+
+def end_with(parent: int) -> None:
+    """End this process as soon as the one that has started it ends, however suddenly.
+
+    Parameters
+    ----------
+    parent : int
+        That process.
+    """
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended before
+        os._exit(1)
 
 
 def guard_streams() -> None:

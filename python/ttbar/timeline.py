@@ -1,8 +1,8 @@
 """What a run does when: the steps of the program, one after the other, and what others do meanwhile."""
 
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -71,18 +71,20 @@ class Timeline:
         self._steps.append(Span(self._step, PROGRAM, self._begun, now - self._begun))
         self._step, self._begun = name, now
 
-    def meanwhile(self, name: str, future: Future[Any]) -> None:
-        """Note what begins now and goes on, while the program does something else, until a future is done.
+    @contextmanager
+    def meanwhile(self, name: str) -> Iterator[None]:
+        """Note what another thread does within this context, while the program does something else.
 
         Parameters
         ----------
         name : str
             What it is called.
-        future : concurrent.futures.Future
-            What becomes of it.
         """
         start = self.elapsed
-        future.add_done_callback(lambda _: self._others.append(Span(name, name, start, self.elapsed - start)))
+        try:
+            yield
+        finally:
+            self._others.append(Span(name, name, start, self.elapsed - start))
 
     def worked(self, name: str, lane: str, phases: Mapping[str, float], **details: Any) -> None:
         """Note that work has ended that was given to somebody.

@@ -26,10 +26,8 @@ Item = TypeVar("Item")
 
 CHANGED = "the program or its model has changed during the run; run it again"
 
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-
 machine = ""
-"""Where this process runs, for messages, if its machine is one of a cluster; else empty."""
+"""Name of the host that this process runs on, if that is one of a cluster; else empty."""
 
 _counter: Any = ctypes.c_uint64()  # not shared, unless `serve` has started
 
@@ -58,6 +56,22 @@ class WorkerNotStarted(AnalysisError):
             f"ROOT could not be started ({how}), before any file was opened: check that there is enough memory, and"
             " run it again"
         )
+
+
+def with_machine(reason: object) -> str:
+    """Say where this process runs, if that is on a cluster.
+
+    Parameters
+    ----------
+    reason
+        What there is to say.
+
+    Returns
+    -------
+    str
+        The same, with the host.
+    """
+    return f"{reason}, on {machine}" if machine else str(reason)
 
 
 def no_setup() -> None:
@@ -244,22 +258,23 @@ def count(number: int) -> None:
     _counter.value += number
 
 
-def serve(socket_descriptor: str, memory_descriptor: str) -> None:
+def serve(parent: str, socket_descriptor: str, memory_descriptor: str) -> None:
     """Run what the process that started this one asks for, until it is gone.
 
     Parameters
     ----------
+    parent : str
+        Number of that process.
     socket_descriptor, memory_descriptor : str
         Numbers of file descriptors: of the socket to that process, and of the counter that both share.
     """
     global _counter
+    this_process.end_with(int(parent))
     for descriptor in (int(socket_descriptor), int(memory_descriptor)):
         os.set_inheritable(descriptor, False)
     connection: Connection[Any, Any] = Connection(int(socket_descriptor))
     _counter = shared_counter(int(memory_descriptor))
     this_process.guard_streams()
-    # This process ends with that one, however suddenly it dies.
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     while True:
         try:
             question = connection.recv_bytes()

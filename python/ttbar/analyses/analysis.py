@@ -29,6 +29,9 @@ WEIGHT = "weight"
 WEIGHT_FACTORS = "weight_factors"
 """Column of the factors of all weight variations."""
 
+PASSES_CUT = "passes_cut_"
+"""Columns of whether an event passes a cut begin so."""
+
 PARITIES = ("even", "odd")
 """Halves of the events, by their numbers."""
 
@@ -388,7 +391,7 @@ class Analysis:
         return tuple(name for vary in varies for each in vary.systematics for name in each.variations)
 
     @property
-    def weights(self) -> tuple[str, ...]:
+    def weight_variation_names(self) -> tuple[str, ...]:
         """Variations in which events have other weights, in the order of their factors."""
         return tuple(name for v in self.weight_variations for each in v.systematics for name in each.variations)
 
@@ -594,6 +597,9 @@ class Analysis:
                         f"{elements[axis.column][0]!r}, beside another: define a column of its own for it"
                     )
         defined = {*shared, *chain.from_iterable(own)}
+        for column in sorted(defined):
+            if column.startswith(PASSES_CUT):
+                raise ValueError(f"{column!r} begins like the columns of what passes a cut, give it another name")
         for column in sorted(defined.difference(self.columns)):
             if not _COLUMN.fullmatch(column):
                 raise ValueError(f"{column!r} is not a name that a column can have in C++")

@@ -59,7 +59,7 @@ def analyse(unit: Unit, tree: str, analysis: Analysis, seed: int) -> Partial:
         counts = {cut: root.ttbar.count(root.RDF.AsRNode(node)) for cut, node in graph.cuts.items()}
         selected = [root.ttbar.count_by_file(root.RDF.AsRNode(node)) for node in graph.regions.values()]
         not_finite = _count_not_finite(root, graph)
-        weights = analysis.weights if varied else ()
+        weights = analysis.weight_variation_names if varied else ()
         filled = [
             booked
             for region in analysis.regions

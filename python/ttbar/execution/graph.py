@@ -5,7 +5,18 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from ttbar.analyses.analysis import SEED, WEIGHT, WEIGHT_FACTORS, Analysis, Cut, Define, Node, Vary, identifiers
+from ttbar.analyses.analysis import (
+    PASSES_CUT,
+    SEED,
+    WEIGHT,
+    WEIGHT_FACTORS,
+    Analysis,
+    Cut,
+    Define,
+    Node,
+    Vary,
+    identifiers,
+)
 from ttbar.library import load_root
 
 
@@ -50,7 +61,7 @@ class Graph:
                 case Define():
                     node = define(node, step.column, self._text(step.expression))
                 case Cut():
-                    passes = f"passes_cut_{len(self.cuts)}"
+                    passes = f"{PASSES_CUT}{len(self.cuts)}"
                     node = define(node, passes, self._text(step.condition))
                     node = self.cuts[step.name] = root.ttbar.filter(root.RDF.AsRNode(node), passes)
                 case Vary() if self.varied:
@@ -91,7 +102,7 @@ def book(events: Any, analysis: Analysis, *, varied: bool, seed: int) -> Graph:
     """
     graph = Graph(analysis, seed, varied, cuts={"all": events})
     node = graph.add(events, (*analysis.nodes, Define(WEIGHT, analysis.weight)))
-    if varied and analysis.weights:
+    if varied and analysis.weight_variation_names:
         sources = (
             f"{{{sum(len(each.variations) for each in source.systematics)}, {source.factors}}}"
             for source in analysis.weight_variations

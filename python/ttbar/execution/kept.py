@@ -101,7 +101,7 @@ def _fits(result: Partial, unit: Unit, analysis: Analysis) -> bool:
     """Whether a result has all the parts that one of the unit has."""
     varied = analysis.is_varied(unit.process, unit.variation)
     universes = {NOMINAL, *(analysis.universes if varied else ())}
-    variations = universes | set(analysis.weights if varied else ())
+    variations = universes | set(analysis.weight_variation_names if varied else ())
     names = {histogram.name for _, histogram in analysis.histograms}
     counts = [result.processed, result.selected, result.anomalies, *result.cutflow.values()]
     numbers = [*asdict(result.cost).values(), *(number for part in counts for number in part.values())]

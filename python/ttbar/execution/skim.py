@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add
@@ -165,6 +165,7 @@ def make_skims(
     skip_bad: bool,
     format_: Format,
     executor: Executor,
+    ran: Callable[[Unit, Mapping[str, Cost]], object] = lambda unit, costs: None,
 ) -> Skimmed:
     """Skim the files of samples, except those of which there is a skim already.
 
@@ -186,6 +187,8 @@ def make_skims(
         How to store the events.
     executor : Executor
         Processes that `loop.Setup` makes ready.
+    ran : callable, optional
+        Called when a file has just been skimmed, with its unit and what it cost.
 
     Returns
     -------
@@ -209,7 +212,7 @@ def make_skims(
     try:
         by_file = partial(divide, files_each=1)
         make = partial(write, folder=skims.folder, tree=tree, analysis=analysis, format_=format_)
-        done, results = process("Skimming", samples, make, executor, skip_bad, skims, by_file)
+        done, results = process("Skimming", samples, make, executor, skip_bad, skims, by_file, ran)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the same command goes on from the skims that are in {folder}") from None
     content: dict[str, Any] = {}

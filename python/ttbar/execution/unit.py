@@ -62,7 +62,7 @@ class LoopFailed(AnalysisError):
     """
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason}{worker.machine}")
+        super().__init__(worker.with_machine(reason))
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def prepare(setup: Any, places: Mapping[Path, str], expected: Any) -> None:
     AnalysisError
         If something is not as it was there.
     """
-    worker.machine = f", on {socket.gethostname()}"
+    worker.machine = socket.gethostname()
     version = str(import_root().gROOT.GetVersion())
     if version != expected.root_version:
         raise AnalysisError(f"it has ROOT {version}, not {expected.root_version}")

@@ -18,7 +18,7 @@ from ttbar.errors import AnalysisError
 from ttbar.executors import remote
 from ttbar.executors.bundle import bundle
 from ttbar.executors.executor import Executor
-from ttbar.executors.remote import ANSWER, DIED, NOT_STARTED, NOT_UNPACKED, Slots
+from ttbar.executors.remote import ANSWER, DIED, NOT_BEGUN, NOT_STARTED, NOT_UNPACKED, Slots
 from ttbar.process import FROM_A_TERMINAL
 from ttbar.worker import Worker, WorkerDied, WorkerNotStarted, no_setup
 
@@ -51,8 +51,8 @@ class EngineExecutor(Executor):
     """
 
     remote = True
-    engine = ""
-    """Its name."""
+    name = ""
+    """That of the engine."""
     _address = ""
     """Where it is, for messages."""
 
@@ -74,8 +74,12 @@ class EngineExecutor(Executor):
         """Bring the package to the workers; names of workers, and functions that ask them, come back."""
 
     @abstractmethod
-    def _ask(self, question: bytes, avoided: Set[str]) -> Asked:
-        """Ask any worker, but rather not those where the same has failed."""
+    def _ask(self, question: bytes, failed: Set[str], unfit: Set[str]) -> Asked:
+        """Ask any worker, but rather not those where the same has failed, least of all those that are unfit for it."""
+
+    @abstractmethod
+    def _others(self, unfit: Set[str]) -> int:
+        """How many workers there are besides those that are unfit."""
 
     @abstractmethod
     def _look(self) -> bool:
@@ -87,27 +91,31 @@ class EngineExecutor(Executor):
 
     def _explained(self, error: BaseException) -> Exception:
         """What an error of the engine means for us."""
-        return AnalysisError(f"{self.engine} could not run a task ({type(error).__name__}: {error})")
+        return AnalysisError(f"{self.name} could not run a task ({type(error).__name__}: {error})")
 
     def _watch(self) -> None:
-        """Look at the workers now and then; give up when there has been none for long, or no answer."""
-        seen = time.monotonic()
-        while not self._closed.wait(REFRESH_S):
+        """Look at the workers now and then; give up when there has been none for long, or no answer.
+
+        The first one may wait in a queue for as long as it takes, and while nothing is awaited, an engine needs none.
+        """
+        seen: float | None = None
+        while not self._closed.is_set():
             try:
-                if self._look():
+                if self._look() or (seen is not None and not self._awaited):
                     seen = time.monotonic()
             except Exception:
                 self._give_up(self._gone)
                 return
-            if time.monotonic() - seen > WAIT_S:
+            if seen is not None and time.monotonic() - seen > WAIT_S:
                 no_workers = f"has had no worker for {WAIT_S:.0f} s: look at their logs, start some"
-                self._give_up(f"the {self.engine} scheduler at {self._address} {no_workers}")
+                self._give_up(f"the {self.name} scheduler at {self._address} {no_workers}")
                 return
+            self._closed.wait(REFRESH_S)
 
     @property
     def _gone(self) -> str:
         """What there is to say when it does not answer."""
-        return f"the {self.engine} scheduler at {self._address} is gone: look at its log, start it again"
+        return f"the {self.name} scheduler at {self._address} is gone: look at its log, start it again"
 
     def _give_up(self, reason: str) -> AnalysisError:
         """Make all fail that is awaited, and all that comes later: the engine will not answer any more."""
@@ -150,7 +158,7 @@ class EngineExecutor(Executor):
         if self._lost:
             raise self._lost
         question = _question(function, *args, **kwargs)
-        return self._answer(question, self._ask(question, self._failed.get(question, set())))
+        return self._answer(question, self._ask(question, self._failed.get(question, set()), set()), elsewhere=True)
 
     def call_here(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a process of this machine."""
@@ -164,11 +172,16 @@ class EngineExecutor(Executor):
         with suppress(Exception):  # what is gone cannot be tidied up
             self._disconnect()
 
-    def _answer(self, question: bytes, asked: Asked) -> Future[Any]:
-        """What a function returns whose outcome is awaited."""
+    def _answer(self, question: bytes, asked: Asked, elsewhere: bool = False) -> Future[Any]:
+        """What a function returns whose outcome is awaited; perhaps others are asked if a worker could not begin."""
         result: Future[Any] = Future()
         self._awaited.add(result)
         result.add_done_callback(self._awaited.discard)
+        unfit: list[str] = []
+
+        def follow(asked: Asked) -> None:
+            asked.add_done_callback(answered)
+            result.add_done_callback(lambda result: result.cancelled() and asked.cancel())
 
         def answered(asked: Asked) -> None:
             if result.done():  # it was cancelled, or given up
@@ -176,6 +189,14 @@ class EngineExecutor(Executor):
             with suppress(InvalidStateError):  # that happens now
                 try:
                     worker, kind, answer = asked.result()
+                    if elsewhere and kind in NOT_BEGUN:
+                        self._failed.setdefault(question, set()).add(worker)
+                        unfit.append(worker)
+                        others = self._others({*unfit})
+                        # One may have been asked twice: where the engine chooses, or where others have just gone.
+                        if others and len(unfit) < len({*unfit}) + others:
+                            follow(self._ask(question, self._failed[question], {*unfit}))
+                            return
                 except BaseException as error:
                     result.set_exception(self._explained(error))
                     return
@@ -187,8 +208,7 @@ class EngineExecutor(Executor):
                 else:
                     result.set_result(found)
 
-        asked.add_done_callback(answered)
-        result.add_done_callback(lambda result: result.cancelled() and asked.cancel())
+        follow(asked)
         if self._lost:  # since it was asked
             with suppress(InvalidStateError):
                 result.set_exception(self._lost)

@@ -48,11 +48,11 @@ class DaskExecutor(EngineExecutor):
     The scheduler is an address, its file, or `jobqueue:` and a batch system.
     """
 
-    engine = "Dask"
+    name = "Dask"
     _client: Any = None
     _cluster: Any = None
     _executor: Any = None
-    _name = ""
+    _bundle = ""
     _in_queue = False
     _addresses: Set[str] = frozenset()
     _threads = 0
@@ -106,7 +106,7 @@ class DaskExecutor(EngineExecutor):
         _require_same_python(self._client)
 
     def _ship(self, slots: Slots) -> Sequence[tuple[str, Callable[[bytes], Asked]]]:
-        self._name = slots.name
+        self._bundle = slots.name
         for module in travelling(sys.modules[__name__]):
             cloudpickle.register_pickle_by_value(module)
         self._client.register_plugin(Plugin(slots), name=slots.name)
@@ -114,15 +114,19 @@ class DaskExecutor(EngineExecutor):
         workers = self._workers_now()
         return [(address, partial(self._ask_one_of, [address])) for address in workers]
 
-    def _ask(self, question: bytes, avoided: Set[str]) -> Asked:
-        return self._ask_one_of(sorted(self._addresses - avoided) if avoided else [], question)
+    def _ask(self, question: bytes, failed: Set[str], unfit: Set[str]) -> Asked:
+        fit = self._addresses - unfit
+        return self._ask_one_of(sorted(fit - failed or fit) if failed else [], question)
+
+    def _others(self, unfit: Set[str]) -> int:
+        return len(self._addresses - unfit)
 
     def _ask_one_of(self, workers: Sequence[str], question: bytes) -> Asked:
         """Ask one of some workers as long as they live, or else any."""
         # A function with a name would be looked up by it, on the scheduler as well.
         asked: Asked = self._executor.submit(
             lambda name, question: (get_worker().address, *get_worker().plugins[name].slots.ask(question)),
-            self._name,
+            self._bundle,
             question,
             workers=workers or None,
             allow_other_workers=bool(workers),
@@ -141,7 +145,7 @@ class DaskExecutor(EngineExecutor):
             with suppress(Exception):
                 if self._executor and not self._lost:  # else it would be waited for
                     self._executor.shutdown(wait=False)
-                    self._client.unregister_worker_plugin(self._name)
+                    self._client.unregister_worker_plugin(self._bundle)
             with suppress(Exception):
                 self._client.close(timeout=1)
         if self._cluster is not None:
@@ -158,7 +162,7 @@ class DaskExecutor(EngineExecutor):
         ]
         self._addresses = workers.keys()
         self._threads = sum(worker["nthreads"] for worker in workers.values())
-        self._counted = sum(worker["metrics"].get(self._name, 0) for worker in workers.values())
+        self._counted = sum(worker["metrics"].get(self._bundle, 0) for worker in workers.values())
         return workers
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ JOBS = 256
 class SparkExecutor(EngineExecutor):
     """Functions as jobs of one task each, on an RDD of one question."""
 
-    engine = "Spark"
+    name = "Spark"
     _context: Any = None
     _slots: Any = None
     _threads: ThreadPoolExecutor | None = None
@@ -73,9 +74,12 @@ class SparkExecutor(EngineExecutor):
         self._threads = ThreadPoolExecutor(JOBS)
         return [("the first executor", self._ask)]
 
-    def _ask(self, question: bytes, avoided: Set[str] = frozenset()) -> Asked:  # Spark alone chooses
+    def _ask(self, question: bytes, failed: Set[str] = frozenset(), unfit: Set[str] = frozenset()) -> Asked:
         assert self._threads is not None
-        return self._threads.submit(self._run, question)
+        return self._threads.submit(self._run, question)  # Spark alone chooses
+
+    def _others(self, unfit: Set[str]) -> int:
+        return self._number_of_executors() - len(unfit)
 
     def _run(self, question: bytes) -> tuple[str, int, Any]:
         """Let Spark ask, and wait for it."""
@@ -84,8 +88,13 @@ class SparkExecutor(EngineExecutor):
         return answer  # type: ignore[no-any-return]
 
     def _look(self) -> bool:
-        here = 1  # which is no worker, but where Spark runs in this process
-        return int(self._context._jsc.sc().getExecutorMemoryStatus().size()) > here or self._address.startswith("local")
+        return self._number_of_executors() > 0
+
+    def _number_of_executors(self) -> int:
+        if self._address.startswith("local"):
+            return 1
+        here = 1  # which is no executor, but the process that asks
+        return int(self._context._jsc.sc().getExecutorMemoryStatus().size()) - here
 
     def _explained(self, error: BaseException) -> Exception:
         return super()._explained(RuntimeError(_first_line(error)))
@@ -102,7 +111,7 @@ def _answers(slots: Any, questions: Iterator[bytes]) -> Iterator[tuple[str, int,
     """Ask a slot of the process that this runs in; the children live as long as that, which Spark uses again."""
     there = kept(slots.value, SparkFiles.getRootDirectory())
     for question in questions:
-        yield ("", *there.ask(question))
+        yield (f"{socket.gethostname()}:{SparkFiles.getRootDirectory()}", *there.ask(question))
 
 
 def _first_line(error: BaseException) -> str:

@@ -31,6 +31,9 @@ ANSWER, DIED, NOT_STARTED, NOT_READY, NOT_UNPACKED = range(5)
 """What became of a question: it was answered, the child died, could not be started, was not made ready, or there was no
 room for the package."""
 
+NOT_BEGUN = {NOT_STARTED, NOT_READY, NOT_UNPACKED}
+"""Those that are the fault of the worker: another one may answer."""
+
 
 class Slots:
     """The children of a process of the engine.

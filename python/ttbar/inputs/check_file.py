@@ -95,10 +95,10 @@ def check_file(
             _check_local(Path(source), file.checksum)
         return _check_content(file, source, tree, columns, reserved)
     except _Unusable as error:
-        raise BadFile(file.path, f"{error}{worker.machine}") from error
+        raise BadFile(file.path, worker.with_machine(error)) from error
     except _Unavailable as error:  # a machine of a cluster may have what another one lacks
         transient = is_remote(source) or bool(worker.machine)
-        raise BadFile(file.path, f"{error}{worker.machine}", transient) from error
+        raise BadFile(file.path, worker.with_machine(error), transient) from error
 
 
 def check_with_memory_limit(

@@ -11,7 +11,7 @@ from typing import Any
 
 from ttbar.errors import InputError, UsageError, did_you_mean
 from ttbar.inputs.files import InputFile
-from ttbar.libraries import jsonschema
+from ttbar.lean_jsonschema import jsonschema
 from ttbar.reading import read_json, require_file
 
 

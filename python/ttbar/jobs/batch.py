@@ -117,20 +117,23 @@ def run_unit(folder: Path, numbers: Sequence[int], threads: int) -> None:
     folder : pathlib.Path
         What `split` made.
     numbers : sequence of int
-        Numbers of the units, from 0.
+        Numbers of the units, from 0; one that is given twice is done once.
     threads : int
         Number of threads.
 
     Raises
     ------
     UsageError
-        If there is no such unit.
+        If there is no such unit, or none is given.
     InputError
         If a file is missing or wrong, or the result cannot be written.
     AnalysisError
         If the event loop fails, or this is another version of the program, its model or ROOT.
     """
-    manifest = _read(folder)
+    if not numbers:
+        raise UsageError("N", f"no unit of {folder} is given")
+    numbers = tuple(dict.fromkeys(numbers))
+    manifest = read_manifest(folder)
     for number in numbers:
         if number >= len(manifest.units):
             raise UsageError("N", f"{folder} has units 0 to {len(manifest.units) - 1}, not {number}")
@@ -178,7 +181,7 @@ def merge(folder: Path, results: Path, plots: bool, fit: bool) -> None:
     """
     timeline = Timeline("start")
     progress.now("Merging")
-    manifest = _read(folder)
+    manifest = read_manifest(folder)
     kept = manifest.store(folder)
     bad: dict[str, dict[str, str]] = {sample.name: {} for sample in manifest.samples}
     for number, unit in enumerate(manifest.units):
@@ -258,8 +261,24 @@ class _Nowhere(Executor):
         """There is nothing to end."""
 
 
-def _read(folder: Path) -> Manifest:
-    """Read the manifest in a folder."""
+def read_manifest(folder: Path) -> Manifest:
+    """Read what `split` has written down.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        What it made.
+
+    Returns
+    -------
+    Manifest
+        What there is to do.
+
+    Raises
+    ------
+    InputError
+        If there is no manifest of this version of the program.
+    """
     import cattrs
 
     path = folder / MANIFEST

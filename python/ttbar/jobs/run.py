@@ -73,7 +73,8 @@ def run(options: Options) -> None:
     InputError
         If a file is missing or wrong.
     AnalysisError
-        If the event loop or the fit fails. What there is of the results then stays, and so does the page.
+        If the event loop or the fit fails, or a process that draws dies. What there is of the results then stays, and
+        so does the page.
     Interrupted
         If the user interrupts it, with what is finished kept.
     """
@@ -87,8 +88,7 @@ def run(options: Options) -> None:
         timeline.step("start_root")
         fit_check = None
         if options.fit and not options.io_only:  # its libraries take seconds to import, meanwhile
-            fit_check = pool.submit(check_fit, options.analysis)
-            timeline.meanwhile("check_fit", fit_check)
+            fit_check = pool.submit(timeline.meanwhile("check_fit")(check_fit), options.analysis)
         dataset = source.dataset_file(options.source, executor)
         timeline.step("list_files")
         try:
@@ -223,7 +223,7 @@ def finish(
     Returns
     -------
     AnalysisError or None
-        Why the fit failed, if it did: that is for the end.
+        Why the fit or what draws failed, if one did: that is for the end.
     """
     failure = None
     if not options.io_only:
@@ -238,7 +238,6 @@ def finish(
         output.write_json(options.output / "cutflow.json", final_cutflow(options.analysis, samples, partials))
     if drawing:
         failure = _fit_and_plot(options, no_fit, drawing, timeline)
-    timeline.step("write_page")
 
     def write_metrics() -> dict[str, Any]:
         metrics = {
@@ -253,14 +252,14 @@ def finish(
     metrics = write_metrics()
     if not options.io_only:
         progress.now("Writing the page")
+        timeline.step("write_page")
         from ttbar.results.report import write_page
 
         content = provenance(options.analysis, asdict(options), ready, samples, partials, timeline.date)
         if skimmed:
             content["skimmed"] = accounts(skimmed.samples)
         write_page(options.output, content, options.analysis)
-        timeline.step("end")
-        metrics = write_metrics()  # with the page, which shows what comes before it
+        metrics = write_metrics()  # again, with the time of the page
     if options.profile:
         output.write_json(options.output / "profile.json", trace([*timeline.steps, *timeline.others, *timeline.work]))
     if not options.io_only:
@@ -286,7 +285,17 @@ def _check(
     if not options.skim:
         return checked, wanted.tree, None
     timeline.step("skim")
-    skimmed = make_skims(dataset, checked, analysis, options.skim, wanted.tree, wanted.skip_bad, "TTree", executor)
+    skimmed = make_skims(
+        dataset,
+        checked,
+        analysis,
+        options.skim,
+        wanted.tree,
+        wanted.skip_bad,
+        "TTree",
+        executor,
+        partial(_ran, timeline),
+    )
     wanted = replace(wanted, tree=TREE)
     timeline.step("check")
     made = load_dataset(skimmed.dataset, analysis.variations)
@@ -299,14 +308,8 @@ def _process(
 ) -> tuple[list[CheckedSample], dict[str, Partial]]:
     """Run the event loop on all samples."""
     analysis = options.analysis
-
-    def ran(unit: Unit, costs: Mapping[str, Cost]) -> None:
-        for process, cost in costs.items():
-            phases = {"booking": cost.booking_s - cost.jit_s, "compilation": cost.jit_s, "loop": cost.loop_wall_s}
-            files = [file.source for file in unit.files]
-            timeline.worked(unit.sample, process, phases, files=files, entries=unit.entry_range)
-
     division = partial(units.divide, unit_events=options.unit_events)
+    ran = partial(_ran, timeline)
     if options.io_only:
         columns = analysis.io_levels[options.io_only]
         return units.process(
@@ -332,6 +335,14 @@ def _process(
         division,
         ran,
     )
+
+
+def _ran(timeline: Timeline, unit: Unit, costs: Mapping[str, Cost]) -> None:
+    """Note what a unit that has just run has cost."""
+    for process, cost in costs.items():
+        phases = {"booking": cost.booking_s - cost.jit_s, "compilation": cost.jit_s, "loop": cost.loop_wall_s}
+        files = [file.source for file in unit.files]
+        timeline.worked(unit.sample, process, phases, files=files, entries=unit.entry_range)
 
 
 def prepare_kept(folder: Path, outdated: Sequence[str] = ()) -> None:
@@ -400,42 +411,52 @@ def drawing_process(options: Options) -> AbstractContextManager[Drawing | None]:
 def _fit_and_plot(
     options: Options, no_fit: InputError | None, drawing: Drawing, timeline: Timeline
 ) -> AnalysisError | None:
-    """Fit the histograms, while they are plotted; the failure of the fit comes back, which is for later."""
-    failure, notes = None, None
+    """Fit the histograms, while they are plotted; a failure comes back, which is for the end, that of the fit first."""
+    of_fit: list[AnalysisError] = []
+    of_plots: list[AnalysisError] = []
+    histograms, notes = options.output / "histograms.root", None
     if options.plots:
-        notes = drawing.draw_histograms(options.output / "histograms.root", options.output, options.analysis)
-        timeline.meanwhile("plots", notes)
+        during = partial(timeline.meanwhile, "plots")
+        with _for_the_end(of_plots):
+            notes = drawing.draw_histograms(histograms, options.output, options.analysis, during)
     if options.fit:
         timeline.step("fit")
-        failure = _fit(options, no_fit, drawing, timeline)
+        with _for_the_end(of_fit):
+            _fit(options, no_fit, drawing, timeline)
     timeline.step("wait_for_plots")
-    try:
+    with _for_the_end(of_plots):
         drawing.wait()
-    except InputError as error:
-        say(f"Left out: {error}")
-    else:
         for note in notes.result() if notes else ():
             say(note)
     drawing.close()
-    return failure
+    failures = [*of_fit, *of_plots]
+    for other in failures[1:]:
+        say(str(other))
+    return failures[0] if failures else None
 
 
-def _fit(options: Options, no_fit: InputError | None, drawing: Drawing, timeline: Timeline) -> AnalysisError | None:
+@contextmanager
+def _for_the_end(failures: list[AnalysisError]) -> Iterator[None]:
+    """Go on after a failure: the results so far are to be written, and what cannot be made of them is left out."""
+    try:
+        yield
+    except InputError as error:
+        say(f"Left out: {error}")
+    except AnalysisError as error:
+        failures.append(error)
+
+
+def _fit(options: Options, no_fit: InputError | None, drawing: Drawing, timeline: Timeline) -> None:
     """Fit the histograms; plots of the fit come later."""
     from ttbar.results.fit import fit, write_failure
 
-    def draw(content: Mapping[str, Any], folder: Path) -> None:
-        timeline.meanwhile("fit_plots", drawing.draw_fit(content, folder))
-
     if no_fit:
         write_failure(options.output, str(no_fit))
-        return AnalysisError(f"the fit cannot be made: {no_fit}")
+        raise AnalysisError(f"the fit cannot be made: {no_fit}")
     progress.now("Fitting")
+    draw = partial(drawing.draw_fit, during=partial(timeline.meanwhile, "fit_plots"))
     try:
         fit(options.output / "histograms.root", options.output, analysis=options.analysis, draw=draw)
     except InputError as error:
-        say(f"Left out: {error}")
         write_failure(options.output, str(error))
-    except AnalysisError as error:
-        return error
-    return None
+        raise

@@ -1,5 +1,3 @@
 """All that starts from a file of histograms."""
 
-from ttbar.libraries import jsonschema  # before cabinetry and pyhf, which would import all of it
-
-__all__ = ["jsonschema"]
+import ttbar.lean_jsonschema  # noqa: F401, for its effect: cabinetry and pyhf would import all of jsonschema

@@ -37,7 +37,7 @@ def fit(
     variable: str | None = None,
     ranking: bool = False,
     scan: bool = False,
-    draw: Callable[[dict[str, Any], Path], object] | None = None,
+    draw: Callable[[dict[str, Any], Path], object] = fit_plots.draw,
 ) -> dict[str, Any]:
     """Fit a file of histograms.
 
@@ -99,7 +99,7 @@ def fit(
                 content["carried_over"] = carry_over(carried, analysis, best)
     except AnalysisError as error:
         write_failure(output, str(error), content)
-        (draw or fit_plots.draw)(content, output)
+        draw(content, output)
         raise AnalysisError(f"{error}; {_where_to_look(templates)} {output / 'fit.json'}") from None
     if config is not None and analysis.fit.carried_to:
         notes.append(
@@ -117,7 +117,7 @@ def fit(
         if scan:
             content["scan"] = scan_likelihood(model, data, best)
     write_json(output / "fit.json", content)
-    (draw or fit_plots.draw)(content, output)
+    draw(content, output)
     poi, quality = content["parameters"][content["parameter_of_interest"]], content["goodness_of_fit"]
     say(
         f"fit: {content['parameter_of_interest']} = {poi['value']:.3f} ± {poi['uncertainty']:.3f}, "

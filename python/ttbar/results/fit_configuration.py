@@ -12,7 +12,7 @@ import yaml
 
 from ttbar.analyses.analysis import NOMINAL, Analysis, Axis, Systematic, histogram_name
 from ttbar.errors import InputError
-from ttbar.libraries import jsonschema
+from ttbar.lean_jsonschema import jsonschema
 from ttbar.output import written_whole
 from ttbar.reading import read_text
 

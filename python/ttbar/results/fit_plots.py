@@ -46,10 +46,10 @@ def draw(fit: Mapping[str, Any], output: Path, drawn: Callable[[], object] = lam
         Called after each plot.
     """
     prepare(output / FOLDER, ())
-    save_all([*pictures(fit)], output / FOLDER, STYLE, drawn)
+    save_all([*pictures(fit)], fit, output / FOLDER, STYLE, drawn)
 
 
-def pictures(fit: Mapping[str, Any]) -> Iterator[Picture]:
+def pictures(fit: Mapping[str, Any]) -> Iterator[Picture[Mapping[str, Any]]]:
     """All plots of a fit.
 
     Parameters
@@ -69,14 +69,14 @@ def pictures(fit: Mapping[str, Any]) -> Iterator[Picture]:
         for region, content in fit["bins"].items():
             if stage in content:
                 yield _picture(
-                    partial(_data_and_model, fit, region, stage),
+                    partial(_data_and_model, region, stage),
                     f"{files[region]}_{stage}",
                     f"{region} {_when(stage)}",
                     f"Stacked samples and the fitted data in {region} {_when(stage)}, and their ratio.",
                 )
         if carried.get("bins"):
             yield _picture(
-                partial(_carried_over, fit, stage),
+                partial(_carried_over, stage),
                 f"{together}_{stage}",
                 f"{carried['name']} {_when(stage)}; they are not fitted".replace("_", " "),
                 f"{len(carried['bins'])} small pictures side by side, each with stacked samples {_when(stage)} and "
@@ -86,24 +86,22 @@ def pictures(fit: Mapping[str, Any]) -> Iterator[Picture]:
     if "parameters" not in fit:  # it failed
         return
     if _pulled(fit):
-        yield _picture(partial(_pulls, fit), "pulls", "Pulls", "Best-fit nuisance parameters and their uncertainties.")
+        yield _picture(_pulls, "pulls", "Pulls", "Best-fit nuisance parameters and their uncertainties.")
     yield _picture(
-        partial(_correlation, fit),
+        _correlation,
         "correlation",
         "Correlations",
         "Matrix of the correlations of the fitted parameters, where they are not negligible.",
     )
     if fit.get("ranking"):
         yield _picture(
-            partial(_ranking, fit),
+            _ranking,
             "ranking",
             "Ranking",
             f"Nuisance parameters by their impact on {fit['parameter_of_interest']}, and their pulls.",
         )
     if fit.get("scan", {}).get("values"):
-        yield _picture(
-            partial(_scan, fit), "scan", "Likelihood scan", "Twice the negative log likelihood over its minimum."
-        )
+        yield _picture(_scan, "scan", "Likelihood scan", "Twice the negative log likelihood over its minimum.")
 
 
 def _files(names: Iterable[str]) -> Iterator[str]:
@@ -123,7 +121,9 @@ def _text(name: str) -> str:
     return drawable(f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}" if len(name) > LONGEST else name)
 
 
-def _picture(draw: Callable[[], Figure], name: str, title: str, description: str) -> Picture:
+def _picture(
+    draw: Callable[[Mapping[str, Any]], Figure], name: str, title: str, description: str
+) -> Picture[Mapping[str, Any]]:
     return Picture(PREFIX + name, title, description, draw)
 
 
@@ -140,7 +140,7 @@ def _annotate(axes: Axes, fit: Mapping[str, Any]) -> None:
     )
 
 
-def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
+def _data_and_model(region: str, stage: str, fit: Mapping[str, Any]) -> Figure:
     """Stacked samples and data, and the ratio of data to their sum."""
     content = fit["bins"][region]
     figure = Figure(figsize=(10, 10), layout=ConstrainedLayoutEngine(h_pad=0.03, hspace=0))
@@ -157,7 +157,7 @@ def _data_and_model(fit: Mapping[str, Any], region: str, stage: str) -> Figure:
     return figure
 
 
-def _carried_over(fit: Mapping[str, Any], stage: str) -> Figure:
+def _carried_over(stage: str, fit: Mapping[str, Any]) -> Figure:
     """What the fit predicts of histograms that were not fitted, side by side."""
     regions = fit["carried_over"]["bins"]
     fit = {**fit, "samples": fit["carried_over"]["samples"]}  # there may be samples that are not in the fit

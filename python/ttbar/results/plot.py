@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,19 +28,6 @@ from ttbar.results.style import FOLDER, FORMATS, STYLE
 
 NAMED = 10
 """A message names so many histograms at most."""
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot, and what is to be said about it."""
-
-    name: str
-    """Name of its files, without extension."""
-    title: str
-    description: str
-    """What it shows, also for people who cannot see it."""
-    draw: Callable[[Histograms], Figure | None]
-    """Gives None if there is nothing to draw it from."""
 
 
 def draw_all(
@@ -74,8 +61,7 @@ def draw_all(
     wanted = plots(analysis)
     folder = output / FOLDER
     prepare(folder, (f"{each.name}.{extension}" for each in wanted for extension in FORMATS))
-    pictures = [Picture(each.name, each.title, each.description, partial(each.draw, contents)) for each in wanted]
-    left_out = save_all(pictures, folder, STYLE, drawn)
+    left_out = save_all(wanted, contents, folder, STYLE, drawn)
     notes = []
     if left_out:
         notes.append(f"Not plotted, for want of events or histograms: {_listed(left_out)}")
@@ -118,7 +104,7 @@ def draw(histograms: Path, analysis: Analysis, name: str) -> Figure:
     return figure
 
 
-def plots(analysis: Analysis) -> tuple[Plot, ...]:
+def plots(analysis: Analysis) -> tuple[Picture[Histograms], ...]:
     """All plots of an analysis.
 
     Parameters
@@ -128,7 +114,7 @@ def plots(analysis: Analysis) -> tuple[Plot, ...]:
 
     Returns
     -------
-    tuple of Plot
+    tuple of Picture
         In the order in which a reader wants them: stacks, variations, planes. No two have the same name.
     """
     places = _places(analysis)
@@ -145,7 +131,7 @@ def plots(analysis: Analysis) -> tuple[Plot, ...]:
     )
 
 
-def _of_different_names(*plots: Plot) -> tuple[Plot, ...]:
+def _of_different_names(*plots: Picture[Histograms]) -> tuple[Picture[Histograms], ...]:
     """Rename those that are called like another one."""
     named, names = [], Counter[str]()
     for each in plots:
@@ -177,11 +163,11 @@ def _varied(analysis: Analysis) -> Iterator[tuple[Source, Process]]:
             yield source, analysis.process(name)
 
 
-def _stack_plot(place: Place) -> Plot:
+def _stack_plot(place: Place) -> Picture[Histograms]:
     """The stack of all processes."""
     name, region = place.axis.name, place.region.name
     meaning = f", {place.axis.meaning}," if place.axis.meaning else ""
-    return Plot(
+    return Picture(
         f"{place.histogram.name}_{place.axis.column}",
         f"{name}{meaning} in {region}",
         f"Expected events in bins of {name}{meaning} in region {region}: {_stacked(place)} "
@@ -190,10 +176,10 @@ def _stack_plot(place: Place) -> Plot:
     )
 
 
-def _stack_grid(group: Sequence[Place]) -> Plot:
+def _stack_grid(group: Sequence[Place]) -> Picture[Histograms]:
     """The stacks of a group."""
     name, what = _in_words(group)
-    return Plot(
+    return Picture(
         name,
         what,
         f"{len(group)} small pictures side by side, each with the expected events in bins of a quantity: "
@@ -211,10 +197,10 @@ def _stacked(place: Place) -> str:
     )
 
 
-def _variations_plot(place: Place, source: Source, process: Process) -> Plot:
+def _variations_plot(place: Place, source: Source, process: Process) -> Picture[Histograms]:
     """A process with the variations of a source."""
     listed = _systematics(source)
-    return Plot(
+    return Picture(
         f"{place.histogram.name}_{process.name}_{source.name}",
         f"{place.what}: {process.title}, varied by {listed}",
         f"Expected events of {process.title} in bins of {place.what}, varied by {listed}. Lower panel: "
@@ -223,11 +209,11 @@ def _variations_plot(place: Place, source: Source, process: Process) -> Plot:
     )
 
 
-def _variations_grid(group: Sequence[Place], source: Source, process: Process) -> Plot:
+def _variations_grid(group: Sequence[Place], source: Source, process: Process) -> Picture[Histograms]:
     """A process with the variations of a source, in the histograms of a group."""
     name, what = _in_words(group)
     listed = _systematics(source)
-    return Plot(
+    return Picture(
         f"{name}_{process.name}_{source.name}",
         f"{what}: {process.title}, varied by {listed}",
         f"{len(group)} small pictures side by side, each with the expected events of {process.title} in bins of a "
@@ -258,7 +244,7 @@ def _quantities(group: Sequence[Place]) -> str:
     return ", ".join(place.axis.name for place in group)
 
 
-def _plane_plots(place: Place) -> Iterator[Plot]:
+def _plane_plots(place: Place) -> Iterator[Picture[Histograms]]:
     """Both axes of a histogram, for the signal and for all else."""
     signal = [place.analysis.process(name) for name in place.analysis.fit.signal]
     background = [process for process in place.analysis.simulated if process not in signal]
@@ -267,7 +253,7 @@ def _plane_plots(place: Place) -> Iterator[Plot]:
         *((process.name, process.title, process.label, [process]) for process in signal),
         ("background", "all background processes", "Background", background),
     ):
-        yield Plot(
+        yield Picture(
             f"{place.histogram.name}_{name}_2d",
             f"{x} and {y} in {place.region.name}: {title}",
             f"Expected events of {title} in bins of {x} (horizontally) and {y} (vertically), in region "

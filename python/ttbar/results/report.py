@@ -16,7 +16,7 @@ from PIL import Image
 
 from ttbar.analyses.analysis import NOMINAL, Analysis
 from ttbar.errors import InputError
-from ttbar.libraries import jsonschema
+from ttbar.lean_jsonschema import jsonschema
 from ttbar.library import resource
 from ttbar.masking import masked
 from ttbar.output import FULL_RUN, written_whole
@@ -27,44 +27,10 @@ from ttbar.results.style import FOLDER
 PAGE = "report.html"
 TEMPLATE = "report.html.jinja"
 SCHEMA = "report.schema.json"
-"""What the page takes from which file."""
+"""What the page takes from which file; `metrics.json` has a schema of its own."""
 
 WIDE = 1600
 """Pictures of more pixels from left to right get a row of their own."""
-
-COST = {
-    "events": ("Events processed", ""),
-    "events_per_s": ("Events per second in the loop", ""),
-    "events_per_thread_s": ("The same per thread", ""),
-    "events_per_core_s": ("Events per second of processor time in the loop", ""),
-    "threads": ("Threads", ""),
-    "start_s": ("Start of the program", "s"),
-    "list_files_s": ("List of files", "s"),
-    "start_root_s": ("Start of ROOT", "s"),
-    "check_fit_s": ("Check of the fit, meanwhile", "s"),
-    "check_s": ("Fetching and checking of files", "s"),
-    "skim_s": ("Skimming", "s"),
-    "process_s": ("Processing", "s"),
-    "skim_bytes_read": ("Bytes read to skim", ""),
-    "booking_s": ("Of this, booking and compilation", "s"),
-    "jit_s": ("Of this, compilation", "s"),
-    "loop_wall_s": ("Event loop, wall-clock time", "s"),
-    "loop_cpu_s": ("Event loop, processor time", "s"),
-    "merge_s": ("Normalising and writing histograms", "s"),
-    "fit_s": ("Fit", "s"),
-    "plots_s": ("Plots, meanwhile", "s"),
-    "fit_plots_s": ("Plots of the fit, after them", "s"),
-    "wait_for_plots_s": ("Plots, after the fit", "s"),
-    "write_page_s": ("Page", "s"),
-    "end_s": ("End of the program", "s"),
-    "total_wall_s": ("Whole run, wall-clock time", "s"),
-    "bytes_read": ("Bytes read", ""),
-    "bytes_read_root": ("As ROOT counts them", ""),
-    "bytes_read_system": ("As the operating system counts them", ""),
-    "percent_read": ("Share of the files that was read", "%"),
-    "peak_rss_mb": ("Peak memory of the largest process", "MB"),
-}
-"""What the entries of `metrics.json` are called, and their units."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +89,7 @@ def write_page(output: Path, run: Mapping[str, Any], analysis: Analysis) -> None
         If a file in the folder is damaged.
     """
     fit = _load(output / "fit.json")
+    metrics = _load(output / "metrics.json")
     pictures = _pictures(output / FOLDER)
     environment = jinja2.Environment(
         autoescape=True,
@@ -137,9 +104,9 @@ def write_page(output: Path, run: Mapping[str, Any], analysis: Analysis) -> None
         fit=fit and {"parameters": {}} | fit,
         correlated=_correlated((fit or {}).get("correlation", {}), analysis.fit.parameter),
         cutflow=_load(output / "cutflow.json"),
-        metrics=_load(output / "metrics.json"),
+        metrics=metrics,
         full_run=FULL_RUN,
-        cost=COST,
+        cost=_cost(metrics or {}),
         plots=[pictures.pop(plot.name) for plot in plots(analysis) if plot.name in pictures],
         fit_plots=[pictures[name] for name in sorted(pictures, key=_order_of_fit_plots) if name.startswith("fit_")],
         files_of=Counter(file.get("sample") for file in run.get("files", [])),
@@ -176,14 +143,32 @@ def _load(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     content = read_json(path, any_number=True, integer=_integer)
-    definitions = read_json(resource("results", SCHEMA))["$defs"]
-    schema = {"$ref": f"#/$defs/{path.stem}", "$defs": definitions}
-    wrong = next(jsonschema.Draft202012Validator(schema).iter_errors(content), None)
+    wrong = next(jsonschema.Draft202012Validator(_schema(path.stem)).iter_errors(content), None)
     if wrong is not None:
         where = wrong.json_path if len(wrong.json_path) < 100 else f"{wrong.json_path[:100]}..."
         raise InputError(f"{path}: what stands at {where} is not what a run writes there, make it again")
     checked: dict[str, Any] = content
     return checked
+
+
+def _schema(name: str) -> dict[str, Any]:
+    """What the page takes from a file."""
+    if name == "metrics":
+        schema: dict[str, Any] = read_json(resource("schemas", "metrics.schema.json"))
+        return schema | {"required": []}  # another version may have measured less
+    return {"$ref": f"#/$defs/{name}", "$defs": read_json(resource("results", SCHEMA))["$defs"]}
+
+
+def _cost(metrics: Mapping[str, Any]) -> list[tuple[str, float, str]]:
+    """Labels, values and units of what a run cost, in the order of the schema; then what that does not know."""
+    known = _schema("metrics")["properties"]
+    rows = {name: entry for name, entry in known.items() if "title" in entry}
+    rows |= {name: {"title": name} for name in metrics if name not in known}
+    return [
+        (row["title"], metrics[name], row.get("unit", ""))
+        for name, row in rows.items()
+        if isinstance(metrics.get(name), int | float)
+    ]
 
 
 def _integer(digits: str) -> int | float:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ttbar.analyses.analysis import PARITIES
 from ttbar.errors import InputError
-from ttbar.libraries import jsonschema
+from ttbar.lean_jsonschema import jsonschema
 from ttbar.progress import Display
 from ttbar.reading import read_json
 from ttbar.training import evaluation
