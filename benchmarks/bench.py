@@ -63,24 +63,25 @@ def main(full: bool, parts: tuple[str, ...], models: tuple[Path, ...], output: P
     def tell(part: str, what: str) -> None:
         console.print(f"[dim]{time.perf_counter() - begun:5.0f} s  {part}: {what}[/dim]", soft_wrap=True)
 
-    found: list[Figure] = []
-    functions = PARTS | {"forest": partial(forest.figures, models=models)}
-    for part in parts or PARTS:
-        for figure in functions[part](full, partial(tell, part)):
-            found.append(replace(figure, part=part))
-            console.print("        ", "  ".join(filter(None, figure.row[:4])), soft_wrap=True)
     with Worker() as worker:
         root = worker.call(root_version)
     about = {
         "mode": "full" if full else "quick",
         "date": date.isoformat(timespec="minutes"),
-        "took_s": round(time.perf_counter() - begun),
         "commit": commit(),
         "machine": machine(),
-        "load": [load, os.getloadavg()[0]],
         "versions": {"ROOT": root, **{package: version(package) for package in (*PACKAGES, *PEERS)}},
     }
-    report = Report(about, found)
+    found: list[Figure] = []
+    functions = PARTS | {"forest": partial(forest.figures, models=models)}
+    output.mkdir(parents=True, exist_ok=True)
+    for part in parts or PARTS:
+        for figure in functions[part](full, partial(tell, part)):
+            found.append(replace(figure, part=part))
+            console.print("        ", "  ".join(filter(None, figure.row[:4])), soft_wrap=True)
+        took = {"took_s": round(time.perf_counter() - begun), "load": [load, os.getloadavg()[0]]}
+        report = Report(about | took, found)
+        report.write(output / "benchmark.json")  # what is found stays if a later part fails
     table = Table(title="Goals")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("what", "met") else "right")
@@ -88,8 +89,6 @@ def main(full: bool, parts: tuple[str, ...], models: tuple[Path, ...], output: P
         table.add_row(*figure.row)
     console.print(table)
     console.print(report.summary(), soft_wrap=True)
-    output.mkdir(parents=True, exist_ok=True)
-    report.write(output / "benchmark.json")
     report.draw(output / "benchmark.png")
     console.print(f"benchmark.json and benchmark.png are in {output}")
 

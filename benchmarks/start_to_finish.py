@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ class Command:
 
     started: float
     wall_s: float
+    cpu_s: float
+    """Of all its processes, which says more than the clock where a machine is busy."""
     silence_s: float
     """Longest time without any output."""
 
@@ -32,6 +35,7 @@ class Command:
         """Run the program, as somebody who watches it does."""
         terminal, end = pty.openpty()
         started = heard = time.time()
+        cpu = _children_cpu()
         process = subprocess.Popen([*PROGRAM, *arguments], stdin=end, stdout=end, stderr=end)
         os.close(end)
         silence = 0.0
@@ -43,7 +47,13 @@ class Command:
         os.close(terminal)
         if process.wait():
             raise RuntimeError(f"ttbar {arguments[0]} failed:\n{output.decode(errors='replace')}")
-        return cls(started, time.time() - started, silence)
+        return cls(started, time.time() - started, _children_cpu() - cpu, silence)
+
+
+def _children_cpu() -> float:
+    """CPU seconds of the processes that this one has started and that have ended, with all of theirs."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _read(terminal: int) -> bytes:
@@ -99,8 +109,10 @@ def figures(full: bool, tell: Tell) -> Iterator[Figure]:
     yield Figure.of("demo run: first plot of histograms", [run.plot_s for run in runs], "s", at_most=10)
     yield Figure.of("demo run: page", [run.page_s for run in runs], "s", at_most=20)
     yield Figure.of("demo run: all", [run.command.wall_s for run in runs], "s")
+    yield Figure.of("demo run: all, CPU", [run.command.cpu_s for run in runs], "s")
     for command in ("fit", "plot"):
         yield Figure.of(f"ttbar {command} alone", [each.wall_s for each in found[command]], "s", at_most=5)
+        yield Figure.of(f"ttbar {command} alone, CPU", [each.cpu_s for each in found[command]], "s")
     commands = [*(run.command for run in runs), *found["fit"], *found["plot"]]
     yield Figure.of("longest silence in a terminal", [max(each.silence_s for each in commands)], "s", at_most=2)
     booking = [run.booking_s for run in runs]
