@@ -95,6 +95,35 @@ def test_what_a_worker_has_begun_is_for_the_caller_to_repeat(kind, error):
     assert executor.asked == [kind, "full", "good"]
 
 
+class Stealing(Engine):
+    """An idle worker takes what others were asked, some times."""
+
+    times = 3
+
+    def _ask(self, question, failed, unfit):
+        self.chooses = len(self.asked) > self.times
+        return super()._ask(question, failed, unfit)
+
+
+def test_what_an_idle_worker_takes_from_those_that_were_asked_is_no_attempt(monkeypatch):
+    monkeypatch.setattr(engine, "AGAIN_S", 0)
+    executor = Stealing("bad file", "good")
+    with pytest.raises(LoopFailed):
+        executor.call(abs, -7)
+    assert executor.call(abs, -7) == 7
+    assert executor.asked == [*4 * ["bad file"], "good"]
+
+
+def test_a_worker_that_takes_all_is_not_asked_for_ever(monkeypatch):
+    monkeypatch.setattr(engine, "AGAIN_S", 0)
+    monkeypatch.setattr(engine, "AGAIN_AT_MOST", 5)
+    executor = Engine("bad file", "good", chooses=False)
+    for attempts in (1, 7):
+        with pytest.raises(LoopFailed):
+            executor.call(abs, -7)
+        assert len(executor.asked) == attempts
+
+
 def test_where_it_failed_is_better_than_where_it_cannot_begin():
     executor = Engine("bad file", "full")
     for _ in range(2):

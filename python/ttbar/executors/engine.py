@@ -9,7 +9,7 @@ from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.reduction import ForkingPickler
 from secrets import token_hex
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -33,6 +33,9 @@ REFRESH_S = 2.0
 
 WAIT_S = 60.0
 """An engine that is there answers after so long, and has a worker."""
+
+AGAIN_S, AGAIN_AT_MOST = 1.0, 300
+"""How soon, and how often, others are asked again from whom an idle worker has taken what it cannot do."""
 
 
 class EngineExecutor(Executor):
@@ -178,10 +181,18 @@ class EngineExecutor(Executor):
         self._awaited.add(result)
         result.add_done_callback(self._awaited.discard)
         unfit: list[str] = []
+        taken: list[str] = []
 
         def follow(asked: Asked) -> None:
             asked.add_done_callback(answered)
             result.add_done_callback(lambda result: result.cancelled() and asked.cancel())
+
+        def ask_others() -> None:
+            try:
+                follow(self._ask(question, self._failed[question], set()))
+            except BaseException as error:
+                with suppress(InvalidStateError):  # it was cancelled, or given up
+                    result.set_exception(self._explained(error))
 
         def answered(asked: Asked) -> None:
             if result.done():  # it was cancelled, or given up
@@ -203,7 +214,15 @@ class EngineExecutor(Executor):
                 try:
                     found = value(kind, answer)
                 except Exception as error:
-                    self._failed.setdefault(question, set()).add(worker)
+                    failed = self._failed.setdefault(question, set())
+                    begun = elsewhere and kind not in NOT_BEGUN
+                    if begun and worker in failed and self._others(failed) and len(taken) < AGAIN_AT_MOST:
+                        taken.append(worker)
+                        again = Timer(AGAIN_S, ask_others)
+                        again.daemon = True
+                        again.start()
+                        return
+                    failed.add(worker)
                     result.set_exception(error)
                 else:
                     result.set_result(found)
