@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import CancelledError
 from contextlib import suppress
@@ -14,6 +15,7 @@ import cloudpickle
 import dask
 from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, get_worker
 from distributed.cfexecutor import ClientExecutor
+from distributed.versions import VersionMismatchWarning
 
 from ttbar.errors import AnalysisError, UsageError
 from ttbar.executors import engine
@@ -81,6 +83,7 @@ class DaskExecutor(EngineExecutor):
         elif wanted.startswith(JOBQUEUE):
             self._cluster = _jobqueue(wanted.removeprefix(JOBQUEUE))
             self._cluster.scale(self._workers or 1)
+        warnings.simplefilter("ignore", VersionMismatchWarning)  # what has to fit is looked at below
         try:
             if self._cluster is not None:
                 self._client = Client(self._cluster)
