@@ -186,7 +186,9 @@ def run_page(page: Path, folder: Path) -> str:
             script.append(block.text)
         elif block.is_run and block.language == "python":
             script.append(f"python - <<'BLOCK'\n{block.text}BLOCK")
-    environment = os.environ | {
+    # Within `make test`, make would say which folder it enters, and have its variables.
+    outside = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    environment = outside | {
         "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
         "CHECKOUT": str(CHECKOUT),
         "ENVIRONMENT": sys.prefix,
