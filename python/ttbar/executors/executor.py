@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
@@ -24,9 +23,7 @@ class Executor(ABC):
         """Nothing is started before it is needed."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Give up what runs, and leave no process behind."""
         self.close()
 

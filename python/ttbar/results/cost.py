@@ -104,10 +104,7 @@ def is_metrics(path: Path) -> bool:
     InputError
         If it is called like JSON and cannot be read.
     """
-    if path.suffix != ".json":
-        return False
-    content = read_json(path, any_number=True)
-    return isinstance(content, dict) and isinstance(content.get("mode"), str)
+    return _read(path) is not None
 
 
 def compare_costs(a: Path, b: Path) -> CostComparison:
@@ -128,10 +125,10 @@ def compare_costs(a: Path, b: Path) -> CostComparison:
     InputError
         If a file cannot be read or is none of a run, or they have nothing in common.
     """
-    for one, other in ((a, b), (b, a)):
-        if not is_metrics(one):
-            raise InputError(f"{one}: no metrics.json of a run, which {other} is; give two files of one kind")
-    first, second = (read_json(path, any_number=True) for path in (a, b))
+    first, second = _read(a), _read(b)
+    if first is None or second is None:
+        one, other = (a, b) if first is None else (b, a)
+        raise InputError(f"{one}: no metrics.json of a run, which {other} is; give two files of one kind")
     names = [name for name in first if name not in WORK and _is_amount(first, name) and _is_amount(second, name)]
     if not names:
         raise InputError(f"{a} and {b} have no time in common: compare files that runs have written")
@@ -142,6 +139,14 @@ def compare_costs(a: Path, b: Path) -> CostComparison:
         if first.get(name) != second.get(name)
     )
     return CostComparison(a, b, entries, other_work, first.get("machine") == second.get("machine"))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The content of the `metrics.json` of a run; None if it is another file."""
+    if path.suffix != ".json":
+        return None
+    content = read_json(path, any_number=True)
+    return content if isinstance(content, dict) and isinstance(content.get("mode"), str) else None
 
 
 def _is_amount(metrics: Mapping[str, Any], name: str) -> bool:
