@@ -8,6 +8,9 @@ from typing import Literal
 
 import pytest
 
+# Assertions of what tests share tell as much as those of the tests.
+pytest.register_assert_rewrite("compare", "engines", "fuzz", "fuzz_fit", "fuzz_results", "program", "xrootd_server")
+
 # What a test compiles runs for a moment; `run_analysis(everything=True)` compiles as users do.
 os.environ.setdefault("EXTRA_CLING_ARGS", "-O0")
 

@@ -259,7 +259,7 @@ def test_a_worker_with_a_full_disk_is_named(cluster, another, setup, ledger):
     ledger.add("full disk of a worker", "detected")
 
 
-def test_a_worker_with_a_full_disk_that_joins_later_costs_nothing(cluster, another, executor, ledger):
+def test_a_worker_with_a_full_disk_that_joins_later_costs_nothing(cluster, another, executor, monkeypatch, ledger):
     with small_disk(600_000) as disk:
         before = set(executor._workers_now())
         another("full", "--local-directory", str(disk))
@@ -268,7 +268,11 @@ def test_a_worker_with_a_full_disk_that_joins_later_costs_nothing(cluster, anoth
             assert time.monotonic() < until
             time.sleep(0.05)
         question = engine._question(abs, -7)
-        asked = executor._ask_one_of([*full], question)  # as the scheduler may choose
+        submit = executor._executor.submit
+        with monkeypatch.context() as patched:  # as the scheduler may choose; no idle worker takes it from there
+            alone = {"allow_other_workers": False}
+            patched.setattr(executor._executor, "submit", lambda *args, **named: submit(*args, **(named | alone)))
+            asked = executor._ask_one_of([*full], question)
         assert executor._answer(question, asked, elsewhere=True).result(timeout=60) == 7
         assert executor._failed[question] == full
         cluster.remove("full")

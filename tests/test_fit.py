@@ -182,7 +182,7 @@ def shipped(tmp_path_factory, run):
 @pytest.fixture
 def no_plots(monkeypatch):
     """Spare a test the drawing."""
-    monkeypatch.setitem(fit.__kwdefaults__, "draw", lambda *_: None)
+    monkeypatch.setitem(fit_analysis.__kwdefaults__, "draw", lambda *_: None)
 
 
 @pytest.fixture

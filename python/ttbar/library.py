@@ -4,7 +4,9 @@ import functools
 import hashlib
 import importlib.resources
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,7 +133,7 @@ def load_root() -> Any:
     AnalysisError
         If there is no ROOT, or the library or its headers cannot be loaded.
     """
-    with _apart() as working_folder:
+    with _apart() as working_folder, _pipes_end_silently():
         root = import_root()
         root.gROOT.SetBatch(True)
         root.gEnv.SetValue("TFile.ForceRemote", 1)  # also what a server on this machine has goes through it
@@ -203,6 +205,19 @@ def _apart() -> Iterator[str]:
         yield before
     finally:
         os.chdir(before)
+
+
+@contextmanager
+def _pipes_end_silently() -> Iterator[None]:
+    """Let the commands end without a word that ROOT asks for the compiler's folders, should this process be killed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and they would inherit that
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPIPE, before)
 
 
 def _absolute(path: str) -> str:
