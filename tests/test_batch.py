@@ -202,8 +202,9 @@ def test_what_is_no_manifest_is_an_input_error(tmp_path, content):
 
 
 def test_a_number_that_is_none_is_a_usage_error(made, tmp_path):
-    with pytest.raises(UsageError, match="units 0 to 3, not 4"):
-        interface.run_unit(made, 4)
+    for number in (4, -1):
+        with pytest.raises(UsageError, match=f"units 0 to 3, not {number}"):
+            interface.run_unit(made, number)
     assert_fails(ttbar("run-unit", made, "-1"), 2)
     assert_fails(ttbar("run-unit", tmp_path / "nowhere", "0"), 2, "nowhere")
 

@@ -135,7 +135,7 @@ def run_unit(folder: Path, numbers: Sequence[int], threads: int) -> None:
     numbers = tuple(dict.fromkeys(numbers))
     manifest = read_manifest(folder)
     for number in numbers:
-        if number >= len(manifest.units):
+        if not 0 <= number < len(manifest.units):
             raise UsageError("N", f"{folder} has units 0 to {len(manifest.units) - 1}, not {number}")
     kept = manifest.store(folder)
     missing = []
