@@ -71,7 +71,8 @@ std::uint32_t offset(std::size_t tile) {
 }
 
 /// Append a tree to a chain.
-void append(std::vector<Tile>& tiles, const Tree& tree, const ForestRanks& ranks) {
+/// @return how many tiles it takes
+std::size_t append(std::vector<Tile>& tiles, const Tree& tree, const ForestRanks& ranks) {
     constexpr std::uint32_t next_tree = 0; // no exit leads to the first tile
     const std::size_t first = tiles.size();
     const std::vector<std::size_t> heights = heights_of(tree);
@@ -109,6 +110,7 @@ void append(std::vector<Tile>& tiles, const Tree& tree, const ForestRanks& ranks
         for (Tile::Exit& exit : tiles[tile].exits)
             if (exit.next == next_tree)
                 exit.next = offset(tiles.size());
+    return tiles.size() - first;
 }
 
 } // namespace
@@ -138,7 +140,7 @@ std::optional<TiledForest> TiledForest::of(const std::vector<Tree>& trees, const
     for (const Tree& tree : trees) {
         const TreeNode& root = tree.front();
         if (!root.is_leaf() || root.value != 0 || !std::signbit(root.value)) // -0 changes no sum
-            append(forest.tiles_, tree, ranks);
+            forest.trees_are_tiles_ &= append(forest.tiles_, tree, ranks) == 1;
         if (forest.tiles_.size() >= std::numeric_limits<std::uint32_t>::max() / sizeof(Tile))
             return std::nullopt;
     }

@@ -20,7 +20,7 @@ class TiledForest {
 
     /// Add the leaves of a block of rows to their sums.
     void add(const std::array<const float*, block>& rows, std::array<float, block>& sums) const {
-        walk_({slots_.data(), slots_.size(), tiles_.data(), end_}, rows.data(), sums.data());
+        walk_({slots_.data(), slots_.size(), tiles_.data(), end_, trees_are_tiles_}, rows.data(), sums.data());
     }
 
   private:
@@ -28,6 +28,7 @@ class TiledForest {
     std::vector<TileSlot> slots_;
     std::vector<Tile> tiles_;
     std::uint32_t end_ = 0;
+    bool trees_are_tiles_ = true;
 };
 
 } // namespace ttbar

@@ -56,7 +56,8 @@ struct TileChain {
     const TileSlot* slots;
     std::size_t n_slots;
     const Tile* tiles;
-    std::uint32_t end; ///< bytes from the first tile to the end
+    std::uint32_t end;    ///< bytes from the first tile to the end
+    bool trees_are_tiles; ///< whether each tree is one tile: then all rows are in the same one
 };
 
 /// Add the leaves of a block of rows to their sums.

@@ -55,24 +55,33 @@ void walk(const TileChain& chain, const float* const* rows, float* sums) {
         }
     }
 
-    const auto* const tiles = reinterpret_cast<const unsigned char*>(chain.tiles);
-    std::uint32_t at[block] = {}, least;
     float copies[block]; // sums could be among the tiles for all that the compiler knows
     for (std::size_t row = 0; row < block; ++row)
         copies[row] = sums[row];
-    do {
-        for (int step = 0; step < steps_between_checks; ++step)
+    const auto step = [&](const Tile& tile, std::size_t row) {
+        const Tile::Exit& exit = tile.exits[exit_of(Instructions::right(tile, ranks[row]))];
+        copies[row] += exit.leaf;
+        return exit.next;
+    };
+    if (chain.trees_are_tiles) { // one load serves all rows
+        const Tile* const end = chain.tiles + chain.end / sizeof(Tile);
+        for (const Tile* tile = chain.tiles; tile != end; ++tile)
 #pragma GCC unroll block
-            for (std::size_t row = 0; row < block; ++row) {
-                const Tile& tile = *reinterpret_cast<const Tile*>(tiles + at[row]);
-                const Tile::Exit& exit = tile.exits[exit_of(Instructions::right(tile, ranks[row]))];
-                copies[row] += exit.leaf;
-                at[row] = exit.next;
-            }
-        least = chain.end;
-        for (const std::uint32_t position : at)
-            least = position < least ? position : least;
-    } while (least != chain.end);
+            for (std::size_t row = 0; row < block; ++row)
+                step(*tile, row);
+    } else {
+        const auto* const tiles = reinterpret_cast<const unsigned char*>(chain.tiles);
+        std::uint32_t at[block] = {}, least;
+        do {
+            for (int i = 0; i < steps_between_checks; ++i)
+#pragma GCC unroll block
+                for (std::size_t row = 0; row < block; ++row)
+                    at[row] = step(*reinterpret_cast<const Tile*>(tiles + at[row]), row);
+            least = chain.end;
+            for (const std::uint32_t position : at)
+                least = position < least ? position : least;
+        } while (least != chain.end);
+    }
     for (std::size_t row = 0; row < block; ++row)
         sums[row] = copies[row];
 }
