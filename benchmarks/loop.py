@@ -42,7 +42,7 @@ def read_lazily(unit: Unit, tree: str, analysis: Analysis) -> Partial:
     def book_reading(events: Any) -> Compile:
         root = load_root()
         graph = book(events, analysis, varied=False, seed=SEED)
-        read = {name for cut, _, names in graph.first_reads if cut == "all" for name in names}
+        _, read = graph.first_reads["all"]
         others = ", ".join(name for name in analysis.columns if name not in read)
         nodes = {"all": events, "read": graph.cuts["one_lepton"].Filter(f"ttbar::read({others})")}
         booked = {name: root.ttbar.count(root.RDF.AsRNode(node)) for name, node in nodes.items()}

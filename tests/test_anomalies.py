@@ -11,7 +11,7 @@ import uproot
 from program import Results, run_analysis
 from test_report import Page
 
-from ttbar.analyses import Cut, agc_v1
+from ttbar.analyses import Cut, Define, agc_v1
 from ttbar.errors import AnalysisError
 from ttbar.execution import loop, units
 from ttbar.execution.analyse import analyse
@@ -154,3 +154,17 @@ def test_columns_of_the_users_own_are_looked_at_as_well(toy, tmp_path, type_, ex
     analysis = replace(BASE, columns={**BASE.columns, "mine": type_}, nodes=(Cut("own", condition), *BASE.nodes))
     with pytest.raises(LoopFailed, match="not finite in mine"):
         process(path, analysis)
+
+
+def test_a_column_that_regions_alone_read_is_looked_at_in_each_of_them(toy, tmp_path):
+    frame = load_root().RDataFrame("Events", str(toy))
+    columns = [str(name) for name in frame.GetColumnNames()]
+    path = tmp_path / "own.root"
+    two_tags = "ROOT::VecOps::Sum(Jet_btagCSVV2 > 0.5f && Jet_pt > 30.f) >= 2"
+    frame.Define("mine", f"ROOT::RVecF{{{two_tags} ? NAN : 1.f}}").Snapshot("Events", str(path), [*columns, "mine"])
+    regions = tuple(
+        replace(region, definitions=(*region.definitions, Define("first_of_mine", "mine[0]")))
+        for region in BASE.regions
+    )
+    with pytest.raises(LoopFailed, match="after the cut 4j2b have values that are not finite in mine"):
+        process(path, replace(BASE, columns={**BASE.columns, "mine": "RVec<float>"}, regions=regions))

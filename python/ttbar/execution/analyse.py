@@ -202,7 +202,7 @@ def _cutflow(counts: Mapping[str, Any], universes: Iterable[str]) -> dict[str, d
 def _count_not_finite(root: Any, graph: Graph) -> list[tuple[str, tuple[str, ...], Any]]:
     """Count events with values that are not finite, where they are read anyway: cut, columns, number of events."""
     counts = []
-    for cut, node, columns in graph.first_reads:
+    for cut, (node, columns) in graph.first_reads.items():
         of_type = {name: graph.analysis.columns[name] for name in columns}
         usual = tuple(name for name, type_ in of_type.items() if type_ == "RVec<float>")
         for some in (usual[start : start + MAX_COLUMNS] for start in range(0, len(usual), MAX_COLUMNS)):

@@ -36,8 +36,8 @@ class Graph:
     """The events after each of the analysis' cuts; `all` are those before."""
     regions: dict[str, Any] = field(default_factory=dict)
     """The events of each region, with the columns of its histograms, the weight and, if they vary, its factors."""
-    first_reads: list[tuple[str, Any, tuple[str, ...]]] = field(default_factory=list)
-    """Nodes whose expressions read columns that none before has read, with their last cut, and these columns."""
+    first_reads: dict[str, tuple[Any, tuple[str, ...]]] = field(default_factory=dict)
+    """By cut, a node behind it and the columns of the file that expressions there are the first ones to read."""
 
     def add(self, node: Any, steps: Sequence[Node]) -> Any:
         """Add steps to the graph.
@@ -55,8 +55,9 @@ class Graph:
             Where they end.
         """
         root = load_root()
+        passed = [cut for cut in self.cuts if cut not in self.regions]
         for step in steps:
-            self._note_reads(node, step.condition if isinstance(step, Cut) else step.expression)
+            self._note_reads(passed, node, step.condition if isinstance(step, Cut) else step.expression)
             match step:
                 case Define():
                     node = define(node, step.column, self._text(step.expression))
@@ -64,6 +65,7 @@ class Graph:
                     passes = f"{PASSES_CUT}{len(self.cuts)}"
                     node = define(node, passes, self._text(step.condition))
                     node = self.cuts[step.name] = root.ttbar.filter(root.RDF.AsRNode(node), passes)
+                    passed.append(step.name)
                 case Vary() if self.varied:
                     names = [name for systematic in step.systematics for name in systematic.variations]
                     node = node.Vary(step.column, self._text(step.expression), names, step.name)
@@ -73,12 +75,13 @@ class Graph:
         """An expression with the seed in it."""
         return expression.replace(SEED, f"{self.seed}u")
 
-    def _note_reads(self, node: Any, expression: str) -> None:
-        """Note which columns of the file an expression is the first one to read."""
-        known = set(chain.from_iterable(columns for *_, columns in self.first_reads))
+    def _note_reads(self, passed: Sequence[str], node: Any, expression: str) -> None:
+        """Note which columns of the file an expression is the first one to read, behind the cuts that are passed."""
+        known = set(chain.from_iterable(self.first_reads[cut][1] for cut in passed if cut in self.first_reads))
         new = tuple(name for name in identifiers(expression) if name in self.analysis.columns and name not in known)
         if new:
-            self.first_reads.append((list(self.cuts)[-1], node, new))
+            first, columns = self.first_reads.get(passed[-1], (node, ()))
+            self.first_reads[passed[-1]] = first, (*columns, *new)
 
 
 def book(events: Any, analysis: Analysis, *, varied: bool, seed: int) -> Graph:
