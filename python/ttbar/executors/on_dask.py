@@ -44,6 +44,13 @@ CLUSTERS = {
 """Those that dask-jobqueue knows."""
 
 
+CONFIGURATION = {
+    "distributed.worker.daemon": False,  # those on this machine have processes of their own
+    "distributed.admin.low-level-log-length": 20,  # of messages, with the tasks in them, in our memory
+}
+"""What we want of Dask in our process."""
+
+
 class DaskExecutor(EngineExecutor):
     """The workers of a Dask cluster.
 
@@ -70,16 +77,19 @@ class DaskExecutor(EngineExecutor):
         return self._counted
 
     def _connect(self) -> None:
+        with dask.config.set(CONFIGURATION):
+            self._connect_configured()
+
+    def _connect_configured(self) -> None:
         wanted = self._scheduler
         if wanted is None:
-            with dask.config.set({"distributed.worker.daemon": False}):
-                self._cluster = LocalCluster(
-                    n_workers=self._workers or len(os.sched_getaffinity(0)),
-                    threads_per_worker=1,
-                    memory_limit=0,  # what takes memory is not in its processes
-                    dashboard_address=":0",
-                    silence_logs=logging.CRITICAL,
-                )
+            self._cluster = LocalCluster(
+                n_workers=self._workers or len(os.sched_getaffinity(0)),
+                threads_per_worker=1,
+                memory_limit=0,  # what takes memory is not in its processes
+                dashboard_address=":0",
+                silence_logs=logging.CRITICAL,
+            )
         elif wanted.startswith(JOBQUEUE):
             self._cluster = _jobqueue(wanted.removeprefix(JOBQUEUE))
             self._cluster.scale(self._workers or 1)
