@@ -417,6 +417,23 @@ def test_workspace_is_valid(shipped):
     assert model.config.suggested_bounds()[model.config.poi_index] == [0, 10]
 
 
+def test_what_is_fitted_is_drawn_before_and_each_plot_once(run, small_config, tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(content, output, before):
+        drawn.append([picture.name for picture in fit_plots.new_pictures(content, before)])
+
+    def minimise(*args, **kwargs):
+        assert drawn == [["fit_4j2b-SR_prefit"]]
+        return cabinetry_fit(*args, **kwargs)
+
+    cabinetry_fit = cabinetry.fit.fit
+    monkeypatch.setattr(cabinetry.fit, "fit", minimise)
+    result = fit(write(tmp_path, run), tmp_path, config=small_config, draw=draw)
+    assert [*drawn[0], *drawn[1]] == [picture.name for picture in fit_plots.pictures(result)]
+    assert len(drawn) == 2
+
+
 def test_plots_are_the_same_bytes_again(shipped, tmp_path):
     folder, result = shipped
     scanned = result | {

@@ -1,6 +1,7 @@
 """The fit of the strength of a signal: from histograms to a workspace, its best fit and plots of it."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def fit(
     variable: str | None = None,
     ranking: bool = False,
     scan: bool = False,
-    draw: Callable[[dict[str, Any], Path], object] = fit_plots.draw,
+    draw: Callable[[dict[str, Any], Path, dict[str, Any] | None], object] = fit_plots.draw,
 ) -> dict[str, Any]:
     """Fit a file of histograms.
 
@@ -60,7 +61,7 @@ def fit(
     scan : bool
         Whether to scan the likelihood of the parameter of interest as well.
     draw : callable, optional
-        Draws the plots, given the content of `fit.json` and the results folder; by default that happens here.
+        Draws plots as `fit_plots.draw` does, once before the fit and once after it; by default that happens here.
 
     Returns
     -------
@@ -91,6 +92,8 @@ def fit(
     for line in (*templates.left_out, *map(str, templates.checks)):
         say(f"fit: {line}")
     write_json(output / "workspace.json", workspace)
+    before = deepcopy(content)  # the rest is added while others draw this
+    draw(before, output, None)
     try:
         with quiet() as notes:
             best = _best_fit(model, data, notes)
@@ -99,7 +102,6 @@ def fit(
                 content["carried_over"] = carry_over(carried, analysis, best)
     except AnalysisError as error:
         write_failure(output, str(error), content)
-        draw(content, output)
         raise AnalysisError(f"{error}; {_where_to_look(templates)} {output / 'fit.json'}") from None
     if config is not None and analysis.fit.carried_to:
         notes.append(
@@ -117,7 +119,7 @@ def fit(
         if scan:
             content["scan"] = scan_likelihood(model, data, best)
     write_json(output / "fit.json", content)
-    draw(content, output)
+    draw(content, output, before)
     poi, quality = content["parameters"][content["parameter_of_interest"]], content["goodness_of_fit"]
     say(
         f"fit: {content['parameter_of_interest']} = {poi['value']:.3f} ± {poi['uncertainty']:.3f}, "

@@ -33,8 +33,13 @@ LONGEST = 50
 """Longer names are shortened, in plots and in names of files."""
 
 
-def draw(fit: Mapping[str, Any], output: Path, drawn: Callable[[], object] = lambda: None) -> None:
-    """Draw all plots of a fit.
+def draw(
+    fit: Mapping[str, Any],
+    output: Path,
+    before: Mapping[str, Any] | None = None,
+    drawn: Callable[[], object] = lambda: None,
+) -> None:
+    """Draw the plots of a fit.
 
     Parameters
     ----------
@@ -42,11 +47,32 @@ def draw(fit: Mapping[str, Any], output: Path, drawn: Callable[[], object] = lam
         Content of `fit.json`.
     output : pathlib.Path
         Results folder; plots go to its `plots/`, as PNG and PDF.
+    before : mapping, optional
+        What there was of the content when plots were drawn before, which are not drawn again.
     drawn : callable, optional
         Called after each plot.
     """
     prepare(output / FOLDER, ())
-    save_all([*pictures(fit)], fit, output / FOLDER, STYLE, drawn)
+    save_all(new_pictures(fit, before), fit, output / FOLDER, STYLE, drawn)
+
+
+def new_pictures(fit: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> list[Picture[Mapping[str, Any]]]:
+    """The plots of a fit that there were not before.
+
+    Parameters
+    ----------
+    fit : mapping
+        Content of `fit.json`.
+    before : mapping, optional
+        What there was of it before.
+
+    Returns
+    -------
+    list of Picture
+        The plots.
+    """
+    there = {picture.name for picture in pictures(before)} if before else set()
+    return [picture for picture in pictures(fit) if picture.name not in there]
 
 
 def pictures(fit: Mapping[str, Any]) -> Iterator[Picture[Mapping[str, Any]]]:

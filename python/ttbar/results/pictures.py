@@ -167,11 +167,17 @@ class Drawing:
         number = self._thread.submit(self._call, _number_of_plots, analysis).result()
         return self._draw(during, number, _draw_histograms, histograms, output, analysis)
 
-    def draw_fit(self, fit: Mapping[str, Any], output: Path, during: During = nullcontext) -> Future[None]:
+    def draw_fit(
+        self,
+        fit: Mapping[str, Any],
+        output: Path,
+        before: Mapping[str, Any] | None = None,
+        during: During = nullcontext,
+    ) -> Future[None]:
         """Draw as `fit_plots.draw` does, after what was wanted before, in a context."""
         from ttbar.results import fit_plots
 
-        return self._draw(during, len([*fit_plots.pictures(fit)]), fit_plots.draw, fit, output)
+        return self._draw(during, len(fit_plots.new_pictures(fit, before)), fit_plots.draw, fit, output, before)
 
     def _draw(self, during: During, number: int, function: Callable[..., T], *args: Any) -> Future[T]:
         """Call a function, which draws so many plots, there, with what it is to call after each of them."""
