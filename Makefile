@@ -59,7 +59,7 @@ fuzz: setup ## feed random files to the reader of models for SECONDS=900; needs 
 coverage: setup ## lines that the tests reach, in C++ and Python; takes longer than all tests
 	$(call in_preset,coverage)
 	$(BIN)/ctest --preset coverage
-	$(BIN)/gcovr --root . --filter cpp/ --object-directory build-coverage --html build-coverage/cpp.html --print-summary
+	$(BIN)/gcovr --root . --filter cpp/ --object-directory build-coverage --exclude-directory ".*/CompilerIdCXX" --html build-coverage/cpp.html --print-summary
 	$(BIN)/coverage run -m pytest $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage html --quiet --directory build-coverage/python
