@@ -236,6 +236,11 @@ def test_a_file_that_only_a_unit_finds_bad(toy, tmp_path, skip, ledger):
     assert run["samples"]["wjets__nominal"] == {"nevts": first["nevts"], "expected": 8000, "processed": 8000}
     ledger.add("file that is bad for a unit", "recovered")
 
+    shutil.copy2(toy.parent / victim.name, victim)
+    assert interface.split(data / "dataset.json", output=folder, **arguments) == 4
+    with pytest.raises(InputError, match="results of 2 units are missing, of 2, 3"):  # what was bad is forgotten
+        without_plots(folder)
+
 
 def test_nobody_else_reads_the_addresses_of_files(divided):
     assert (divided / "manifest.json").stat().st_mode & 0o077 == 0

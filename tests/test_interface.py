@@ -11,7 +11,7 @@ import pytest
 from program import run_analysis
 
 import ttbar
-from ttbar.analyses import agc_v1
+from ttbar.analyses import agc_v1, agc_v2
 from ttbar.library import shipped
 from ttbar.simulate import simulate
 
@@ -79,6 +79,29 @@ def test_an_analysis_can_be_a_value(toy, tmp_path):
     other = ttbar.run(toy, analysis=harder, output=tmp_path, samples=["ttbar__nominal"], plots=False, fit=False)
     assert other.analysis == harder
     assert ttbar.open(tmp_path).provenance["analysis"]["sha256"] == harder.sha256 != agc_v1.analysis.sha256
+
+
+def test_a_header_counts_with_those_that_it_includes(tmp_path):
+    inner, outer = tmp_path / "inner.hpp", tmp_path / "outer.hpp"
+    inner.write_text("#pragma once\n")
+    outer.write_text('#pragma once\n#include "inner.hpp"\n#include "outer.hpp"\n#include "ttbar/ttbar.hpp"\n')
+    analysis = replace(agc_v1.analysis, headers=(outer,))
+    before = analysis.sha256
+    assert replace(analysis).sha256 == before
+    inner.write_text("#pragma once\ninline int changed() { return 1; }\n")
+    assert replace(analysis).sha256 != before
+
+
+@pytest.mark.parametrize("define", [agc_v1.define, agc_v2.define])
+def test_fewer_jets_than_are_assigned_are_refused(define):
+    assert define(min_jets=5).nodes
+    with pytest.raises(ValueError, match="min_jets is 3, but the jet assignment takes 4 jets"):
+        define(min_jets=3)
+
+
+def test_results_are_fitted_with_a_configuration(result, tmp_path):
+    with pytest.raises(ttbar.InputError, match=r"nowhere\.yml"):
+        result.fit(config=str(tmp_path / "nowhere.yml"))
 
 
 def test_a_model_of_an_analysis_can_be_anywhere(toy, result, tmp_path):

@@ -156,7 +156,11 @@ MODELS = click.option(
     help="xgboost model, JSON or UBJSON; repeatable, in the order in which the analysis names its models.",
 )
 THREADS = click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", show_default="all cores", help="Number of threads."
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="its share of the cores; 1 on an engine",
+    help="Number of threads of each process.",
 )
 
 

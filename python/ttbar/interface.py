@@ -78,7 +78,7 @@ def run(
     model : path-like or sequence of path-like, optional
         Models in the order of the analysis; by default those that come with the program.
     threads : int, optional
-        Number of threads of each process; by default as many as there are cores, and one on the workers of an engine.
+        Number of threads of each process; by default its share of the cores, and one on the workers of an engine.
     output : path-like
         Results folder.
     skim : path-like, optional

@@ -438,9 +438,9 @@ class Analysis:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all of it, the contents of its headers included."""
+        """Hash of all of it, the contents of its headers and of those beside them that they include as well."""
         content = json.dumps(asdict(self), sort_keys=True, default=str)
-        headers = [hashlib.sha256(header.read_bytes()).hexdigest() for header in self.headers]
+        headers = [hashlib.sha256(header.read_bytes()).hexdigest() for header in _with_included(self.headers)]
         return hashlib.sha256(json.dumps([content, headers]).encode()).hexdigest()
 
     def process(self, name: str) -> Process:
@@ -525,7 +525,7 @@ class Analysis:
         """Whether a sample is processed in all universes and with all weights: the simulated nominal ones are."""
         return variation == NOMINAL and not self.process(process).is_data
 
-    def event_weight(self, process: str, generated: int, cross_section: float | None = None) -> float:
+    def event_weight(self, process: str, generated: int) -> float:
         """Weight of an event, so that a simulated sample stands for the integrated luminosity.
 
         Parameters
@@ -534,18 +534,14 @@ class Analysis:
             Name of a process.
         generated : int
             Number of generated events of the files that were processed.
-        cross_section : float, optional
-            In pb, in place of the one of the process.
 
         Returns
         -------
         float
             Cross-section times luminosity over generated events; 1 for collision data.
         """
-        known = self.process(process).cross_section
-        if known is None:
-            return 1.0
-        return (known if cross_section is None else cross_section) * self.luminosity / generated
+        cross_section = self.process(process).cross_section
+        return 1.0 if cross_section is None else cross_section * self.luminosity / generated
 
     # Checks.
 
@@ -718,3 +714,19 @@ def _require_unique(kind: str, names: Iterable[str]) -> None:
     twice = [name for name, number in Counter(names).items() if number > 1]
     if twice:
         raise ValueError(f"there are two {kind} named {twice[0]!r}, give one of them another name")
+
+
+_INCLUDED = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
+
+
+def _with_included(headers: Iterable[Path]) -> list[Path]:
+    """Headers, and those that they include from where they are, each once."""
+    found: dict[Path, None] = {}
+    waiting = [*headers]
+    while waiting:
+        header = waiting.pop(0).resolve()
+        if header not in found:
+            found[header] = None
+            names = _INCLUDED.findall(header.read_text(encoding="utf-8", errors="replace"))
+            waiting += [path for name in names if (path := header.parent / name).is_file()]
+    return [*found]

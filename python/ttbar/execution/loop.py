@@ -115,7 +115,7 @@ def initialise(threads: int | None, analysis: Analysis, models: Sequence[str | P
         threads=max(1, root.GetThreadPoolSize()),
         root_version=str(root.gROOT.GetVersion()),
         models=tuple(hashlib.sha256(Path(model).read_bytes()).hexdigest() for model in models),
-        code=code_id("execution"),
+        code=code_id("execution", "analyses/analysis.py"),  # which makes expressions
     )
 
 

@@ -33,6 +33,7 @@ VERSION = 1
 """Version of its layout."""
 
 _SHOWN = 5  # units that are missing
+_BAD_FILES = "{}.bad.json"  # of a unit, by its number
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def split(options: Options) -> int:
                 samples=tuple(samples),
                 units=tuple(divided),
             )
-            prepare_kept(options.output / UNITS)
+            prepare_kept(options.output / UNITS, (_BAD_FILES.format("*"),))
             content = {"version": VERSION, **asdict(manifest)}
             with output.written_whole(options.output / MANIFEST) as beside:
                 beside.touch(0o600)  # it knows the addresses of files, with the passwords and tokens in them
@@ -154,7 +155,9 @@ def run_unit(folder: Path, numbers: Sequence[int], threads: int) -> None:
         for number in missing:
             bad = units.process_unit(manifest.units[number], function, executor, manifest.source.skip_bad, kept)
             if bad:
-                output.write_json(_bad_files(folder, number), bad)
+                with output.written_whole(_bad_files(folder, number)) as beside:  # by whole addresses, as the manifest
+                    beside.touch(0o600)
+                    beside.write_text(json.dumps(bad))
             else:
                 _bad_files(folder, number).unlink(missing_ok=True)
             say(f"Unit {number} is finished")
@@ -304,7 +307,7 @@ def _require_same(manifest: Manifest, ready: Ready) -> None:
 
 def _bad_files(folder: Path, number: int) -> Path:
     """Where it is noted which files of a unit are bad."""
-    return folder / UNITS / f"{number}.bad.json"
+    return folder / UNITS / _BAD_FILES.format(number)
 
 
 def _texts(path: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """A results folder as objects."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +12,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.tree import Tree
 
+from ttbar import progress
 from ttbar.analyses.analysis import NOMINAL, Analysis, from_plain
-from ttbar.errors import InputError
+from ttbar.errors import InputError, Interrupted
 from ttbar.reading import read_json
 from ttbar.shown import Shown
 
@@ -196,13 +198,20 @@ class Results(Shown):
         name = f"{histogram}_{axis or first.get(histogram)}"
         return draw(self.folder / "histograms.root", self.analysis, name)
 
-    def fit(self, **options: Any) -> FitResult:
+    def fit(
+        self,
+        *,
+        config: str | os.PathLike[str] | None = None,
+        variable: str | None = None,
+        ranking: bool = False,
+        scan: bool = False,
+    ) -> FitResult:
         """Fit the histograms; what is written goes to the folder.
 
         Parameters
         ----------
-        **options
-            As `ttbar.fit` takes them: `config`, `variable`, `ranking`, `scan`.
+        config, variable, ranking, scan
+            As in `ttbar.fit`.
 
         Returns
         -------
@@ -211,7 +220,21 @@ class Results(Shown):
         """
         from ttbar.results.fit import fit
 
-        return FitResult(fit(self.folder / "histograms.root", self.folder, analysis=self.analysis, **options))
+        try:
+            content = fit(
+                self.folder / "histograms.root",
+                self.folder,
+                analysis=self.analysis,
+                config=Path(config) if config else None,
+                variable=variable,
+                ranking=ranking,
+                scan=scan,
+            )
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
+        finally:
+            progress.done()
+        return FitResult(content)
 
     @property
     def fitted(self) -> FitResult:

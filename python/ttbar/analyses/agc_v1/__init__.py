@@ -108,7 +108,10 @@ JET_ENERGY = Vary(
     ),
 )
 
-BTAG_JETS = 4
+LEAST_JETS = 4
+"""The jet assignment takes so many, and so do the weights of b-tagging."""
+
+BTAG_JETS = LEAST_JETS
 BTAG_SLOPE = 0.075 / 50  # relative change of the weight per GeV of a jet's transverse momentum
 BTAG = WeightVariation(
     "btag",
@@ -160,7 +163,7 @@ def define(
     *,
     min_lepton_pt: float = 30.0,
     min_jet_pt: float = 30.0,
-    min_jets: int = 4,
+    min_jets: int = LEAST_JETS,
     min_btag: float = 0.5,
 ) -> Analysis:
     """Define the analysis.
@@ -178,7 +181,14 @@ def define(
     -------
     Analysis
         The analysis.
+
+    Raises
+    ------
+    ValueError
+        If there may be fewer than four jets.
     """
+    if min_jets < LEAST_JETS:
+        raise ValueError(f"min_jets is {min_jets}, but the jet assignment takes {LEAST_JETS} jets")
     nodes = (
         Cut(
             "one_lepton",

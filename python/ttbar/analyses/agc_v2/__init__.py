@@ -83,7 +83,7 @@ def define(
     max_muon_isolation: float = 0.15,
     min_jet_pt: float = 30.0,
     max_jet_eta: float = 2.4,
-    min_jets: int = 4,
+    min_jets: int = agc_v1.LEAST_JETS,
     min_btag: float = 0.5,
 ) -> Analysis:
     """Define the analysis.
@@ -107,7 +107,14 @@ def define(
     -------
     Analysis
         The analysis.
+
+    Raises
+    ------
+    ValueError
+        If there may be fewer than four jets.
     """
+    if min_jets < agc_v1.LEAST_JETS:
+        raise ValueError(f"min_jets is {min_jets}, but the jet assignment takes {agc_v1.LEAST_JETS} jets")
     leptons = f"{min_lepton_pt}, {max_lepton_eta}"
     nodes = (
         Define(
