@@ -8,6 +8,8 @@ from typing import Literal
 
 import pytest
 
+from ttbar import library
+
 # Assertions of what tests share tell as much as those of the tests.
 pytest.register_assert_rewrite("compare", "engines", "fuzz", "fuzz_fit", "fuzz_results", "program", "xrootd_server")
 
@@ -24,14 +26,20 @@ OUTCOMES: tuple[Outcome, ...] = ("detected", "recovered", "undetectable", "wrong
 """A fault ends in an error that names it; in the exact result; in a change of values that nothing can see; or badly."""
 
 
+def _patience():
+    return {name: value for name, value in os.environ.items() if name.startswith("XRD_")}
+
+
+_USERS_PATIENCE = _patience()
+
+
 @pytest.fixture(autouse=True)
 def _own_patience():
-    """What a test says about waiting for servers is not for the programs that later tests start."""
-    before = {name: value for name, value in os.environ.items() if name.startswith("XRD_")}
-    yield
-    for name in [name for name in os.environ if name.startswith("XRD_")]:
+    """What tests and fixtures say about waiting for servers is not for the programs that other tests start."""
+    for name in _patience():
         del os.environ[name]
-    os.environ.update(before)
+    os.environ.update(_USERS_PATIENCE)
+    library._limits.clear()
 
 
 class Ledger:

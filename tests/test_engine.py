@@ -61,6 +61,14 @@ def test_what_a_worker_cannot_begin_with_is_done_by_another(bad):
     assert executor.asked[3:] == ["good"]
 
 
+def test_when_it_has_failed_everywhere_all_count_again():
+    executor = Engine("bad file", "bad file2")
+    for expected in ("bad file", "bad file2", "bad file", "bad file2"):
+        with pytest.raises(LoopFailed):
+            executor.call(abs, -7)
+        assert executor.asked[-1] == expected
+
+
 def test_a_worker_that_is_not_known_yet_does_not_count():
     assert Engine("full", "good", known={"good"}).call(abs, -7) == 7
 

@@ -161,7 +161,10 @@ class EngineExecutor(Executor):
         if self._lost:
             raise self._lost
         question = _question(function, *args, **kwargs)
-        return self._answer(question, self._ask(question, self._failed.get(question, set()), set()), elsewhere=True)
+        failed = self._failed.get(question, set())
+        if not self._others(failed):  # then it is nobody's turn, or everybody's
+            failed.clear()
+        return self._answer(question, self._ask(question, failed, set()), elsewhere=True)
 
     def call_here(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function in a process of this machine."""
